@@ -1,0 +1,58 @@
+package recovery
+
+import (
+	"errors"
+
+	"github.com/recoverd/recoverd/shards"
+)
+
+// ErrMisconfigured marks facts that contradict each other so that only a human
+// can resolve it (another network's store, two digests for one position). An
+// adapter wraps it into its error; the process then stops with exit code 78.
+var ErrMisconfigured = errors.New("recovery: misconfigured")
+
+// StoreRequest is what a store is opened for.
+type StoreRequest struct {
+	Network     string
+	TotalShards uint32
+	Placement   shards.Placement
+	Owned       shards.Set
+	// Identity is what saved progress is bound to; empty when none claims work.
+	// While it is set the store makes no root of its own accord (hazard 82).
+	Identity string
+	// Settled counts the blobs that saved progress claims, for messages.
+	Settled uint64
+}
+
+// StoreReport is what was found on opening.
+type StoreReport struct {
+	// Identity names the root and the markers of the owned shards. Equal
+	// identities mean that nothing was swapped or wiped.
+	Identity string
+	// Wiped are the owned shards whose marker was missing or new.
+	Wiped shards.Set
+	// Foreign: pieces here were written by others; names were not hashed.
+	Foreign bool
+}
+
+// Room is the free space of a store's fullest volume, in bytes.
+type Room struct {
+	Free uint64
+	Min  uint64 // below it the scan waits
+	Low  bool
+}
+
+// PeerHealth is what the peers look like together.
+type PeerHealth struct {
+	Reachable int
+	Total     int
+	// Returns counts how often an unreachable peer came back.
+	Returns uint64
+}
+
+// PageInfo describes one filled catalog page.
+type PageInfo struct {
+	Stamp Stamp
+	N     int  // rows filled
+	End   bool // nothing follows the last row
+}

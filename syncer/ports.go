@@ -1,0 +1,75 @@
+package syncer
+
+import (
+	"context"
+	"io"
+
+	"github.com/recoverd/recoverd/recovery"
+)
+
+// Piece is what one shard holds of a blob.
+type Piece struct {
+	Blob  recovery.Blob
+	Shard uint32
+	Index uint32 // 0 is the whole blob where blobs are not striped
+}
+
+// Store is where pieces go. Its methods may be called from many goroutines.
+type Store interface {
+	// Has reports whether the piece is there under its final name. An error is
+	// never "no" (I8).
+	Has(ctx context.Context, p Piece) (bool, error)
+	// Create begins a piece of which size bytes will be written. Nothing is
+	// visible under the final name before Publish. The caller ends the draft
+	// with Publish or Discard. An error that wraps syscall.ENOSPC says that the
+	// volume is full.
+	Create(ctx context.Context, p Piece, size int64) (Draft, error)
+}
+
+// Draft is a piece under way. One goroutine uses it at a time.
+type Draft interface {
+	io.Writer
+	// Reset drops what was written, for another try.
+	Reset() error
+	// Seal ends the writing. After it only Publish or Discard follow.
+	Seal() error
+	// Volume is where the draft lies. Drafts on one file system return the same
+	// Volume value (comparable).
+	Volume() Volume
+	// Publish gives a sealed draft, whose bytes a flush made durable, its final
+	// name. The name is durable after a later flush (I5).
+	Publish() error
+	// Discard removes the draft. It may be called at any time before Publish,
+	// and does nothing after one.
+	Discard() error
+}
+
+// Volume makes drafts durable.
+type Volume interface {
+	// Flush returns when the bytes of the sealed drafts in data, and the names of
+	// the published drafts in names, would survive a power cut. It covers what
+	// was done before it began. After an error nothing may be assumed about any
+	// of them, ever (I12).
+	Flush(data, names []Draft) error
+}
+
+// Fetcher gets a piece from wherever it can be had.
+type Fetcher interface {
+	// Fetch writes the piece's bytes to sink and returns the name of the peer
+	// that served them, once sink.Verify has accepted them. It resets the sink
+	// before each try. Errors are *FetchError.
+	Fetch(ctx context.Context, p Piece, sink Sink) (peer string, err error)
+}
+
+// Sink takes the bytes of one piece and judges them. It accepts at most the
+// piece's size and one byte: the write that goes beyond fails with ErrTooLong.
+type Sink interface {
+	io.Writer
+	// Reset forgets what was written, for another try.
+	Reset() error
+	// Written is the number of bytes taken since the last Reset.
+	Written() int64
+	// Verify reports, wrapping ErrWrongBytes, how the bytes differ from the
+	// catalog's length and digest. It must be called once all is written.
+	Verify() error
+}
