@@ -20,6 +20,9 @@ type StoreRequest struct {
 	// Identity is what saved progress is bound to; empty when none claims work.
 	// While it is set the store makes no root of its own accord (hazard 82).
 	Identity string
+	// Claimed are the owned shards that saved progress says are filled: their
+	// directories must be there. Other owned shards may be made.
+	Claimed shards.Set
 	// Settled counts the blobs that saved progress claims, for messages.
 	Settled uint64
 }

@@ -1,0 +1,421 @@
+package snapshot
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+
+	"github.com/recoverd/recoverd/recovery"
+)
+
+// codec is what the writer, the cursors and the digest need of a row type.
+//
+// A row's bytes are the length of the key prefix shared with the row before
+// (u8), flags (u8), the rest of the key, and the values. With a shared length
+// of 0 they stand alone: the plain form, which begins a block and is what the
+// digest covers.
+type codec[R any] interface {
+	*R
+	// key returns the row's key; it aliases the row.
+	key() []byte
+	// check reports, wrapping ErrRow, what the format cannot hold.
+	check() error
+	// appendPlain appends the plain form.
+	appendPlain(dst []byte) []byte
+	// parse reads the row at the beginning of src over the row before it, and
+	// returns its length. first: the row begins a block. On an error the row is
+	// undefined.
+	parse(src []byte, first bool) (int, error)
+	// newest is the highest position the row names.
+	newest() uint64
+}
+
+// maxRow bounds the bytes of one row: the largest is a pooled registration,
+// 2 + 64 + 5 + 5 + 32 + 10.
+const maxRow = 128
+
+var (
+	errShort      = errors.New("a row goes beyond its block")
+	errFlags      = errors.New("a row has unknown flags")
+	errVarint     = errors.New("a row has a number that is too large or not in its shortest form")
+	errFirstRow   = errors.New("a block's first row shares a prefix")
+	errNotMinimal = errors.New("a row is not in its shortest form")
+)
+
+// Flags of a blob row. The encoding is in the low three bits.
+const (
+	blobEncoding    = 0x07
+	blobSized       = 0x08
+	blobDigest      = 0x10 // a digest follows; else it is the id, or
+	blobNoDigest    = 0x20 // it is unknown
+	blobInvalidated = 0x40
+)
+
+func (b *Blob) key() []byte    { return b.ID[:] }
+func (b *Blob) newest() uint64 { return b.Invalidated }
+
+func (b *Blob) check() error {
+	switch {
+	case b.Encoding < recovery.Raw || b.Encoding > recovery.Walrus:
+		return fmt.Errorf("%w: blob %v has %v", ErrRow, b.ID, b.Encoding)
+	case b.Size < recovery.SizeUnknown:
+		return fmt.Errorf("%w: blob %v has %d bytes", ErrRow, b.ID, b.Size)
+	}
+	return nil
+}
+
+func (b *Blob) flags() byte {
+	f := byte(b.Encoding)
+	if b.Size != recovery.SizeUnknown {
+		f |= blobSized
+	}
+	switch {
+	case b.Digest == b.ID:
+	case b.Digest == [32]byte{}:
+		f |= blobNoDigest
+	default:
+		f |= blobDigest
+	}
+	if b.Invalidated != 0 {
+		f |= blobInvalidated
+	}
+	return f
+}
+
+func (b *Blob) appendPlain(dst []byte) []byte {
+	f := b.flags()
+	dst = append(dst, 0, f)
+	dst = append(dst, b.ID[:]...)
+	if f&blobSized != 0 {
+		dst = binary.AppendUvarint(dst, uint64(b.Size))
+	}
+	if f&blobDigest != 0 {
+		dst = append(dst, b.Digest[:]...)
+	}
+	if f&blobInvalidated != 0 {
+		dst = binary.AppendUvarint(dst, b.Invalidated)
+	}
+	return dst
+}
+
+func (b *Blob) parse(src []byte, first bool) (int, error) {
+	n, err := parseKey(b.ID[:], src, first)
+	if err != nil {
+		return 0, err
+	}
+	in := fields{src: src, n: n}
+	f := src[1]
+	b.Encoding = recovery.Encoding(f & blobEncoding)
+	b.Size = recovery.SizeUnknown
+	if f&blobSized != 0 {
+		b.Size = int64(in.number(math.MaxInt64))
+	}
+	switch f & (blobDigest | blobNoDigest) {
+	case 0:
+		b.Digest = b.ID
+	case blobDigest:
+		in.bytes(b.Digest[:])
+	default:
+		b.Digest = [32]byte{}
+	}
+	b.Invalidated = 0
+	if f&blobInvalidated != 0 {
+		b.Invalidated = in.number(math.MaxUint64)
+	}
+	switch {
+	case in.err != nil:
+		return 0, in.err
+	case b.Encoding < recovery.Raw || b.Encoding > recovery.Walrus:
+		return 0, errFlags
+	case b.flags() != f:
+		return 0, errNotMinimal
+	}
+	return in.n, nil
+}
+
+// Flags of the other rows. Not every table uses every flag.
+const (
+	rowCertified = 0x01
+	rowDeletable = 0x02
+	rowDeleted   = 0x04
+	rowEndless   = 0x08 // no end epoch follows: there is none
+	rowGained    = 0x10
+	rowNative    = 0x20 // the object id is the blob id, and left out
+)
+
+func (r *Registration) key() []byte    { return r.Key[:] }
+func (r *Registration) newest() uint64 { return r.Gained }
+
+func (r *Registration) check() error {
+	if !r.Certified && r.CertifiedEpoch != 0 {
+		return fmt.Errorf("%w: registration %x has a certified epoch without being certified", ErrRow, r.Key)
+	}
+	return nil
+}
+
+func (r *Registration) flags() byte {
+	return flag(r.Certified, rowCertified) | flag(r.Deletable, rowDeletable) | flag(r.Deleted, rowDeleted) |
+		flag(r.EndEpoch == recovery.EpochForever, rowEndless) | flag(r.Gained != 0, rowGained) |
+		flag(r.Key.native(), rowNative)
+}
+
+func (r *Registration) appendPlain(dst []byte) []byte {
+	f := r.flags()
+	dst = appendPair(dst, f, &r.Key)
+	dst = binary.AppendUvarint(dst, uint64(r.RegisteredEpoch))
+	if f&rowCertified != 0 {
+		dst = binary.AppendUvarint(dst, uint64(r.CertifiedEpoch))
+	}
+	if f&rowEndless == 0 {
+		dst = binary.AppendUvarint(dst, uint64(r.EndEpoch))
+	}
+	if f&rowGained != 0 {
+		dst = binary.AppendUvarint(dst, r.Gained)
+	}
+	return dst
+}
+
+func (r *Registration) parse(src []byte, first bool) (int, error) {
+	n, err := parsePair(&r.Key, src, first)
+	if err != nil {
+		return 0, err
+	}
+	in := fields{src: src, n: n}
+	f := src[1]
+	r.RegisteredEpoch = in.epoch(true, 0)
+	r.Certified = f&rowCertified != 0
+	r.CertifiedEpoch = in.epoch(r.Certified, 0)
+	r.EndEpoch = in.epoch(f&rowEndless == 0, recovery.EpochForever)
+	r.Deletable = f&rowDeletable != 0
+	r.Deleted = f&rowDeleted != 0
+	r.Gained = in.gained(f)
+	switch {
+	case in.err != nil:
+		return 0, in.err
+	case f&^(rowCertified|rowDeletable|rowDeleted|rowEndless|rowGained|rowNative) != 0:
+		return 0, errFlags
+	case f&rowEndless == 0 && r.EndEpoch == recovery.EpochForever, f&rowGained != 0 && r.Gained == 0:
+		return 0, errNotMinimal
+	}
+	return in.n, nil
+}
+
+func (p *Pooled) key() []byte    { return p.Key[:] }
+func (p *Pooled) newest() uint64 { return p.Gained }
+
+func (p *Pooled) check() error {
+	if !p.Certified && p.CertifiedEpoch != 0 {
+		return fmt.Errorf("%w: pooled registration %x has a certified epoch without being certified", ErrRow, p.Key)
+	}
+	return nil
+}
+
+func (p *Pooled) appendPlain(dst []byte) []byte {
+	f := flag(p.Certified, rowCertified) | flag(p.Gained != 0, rowGained) | flag(p.Key.native(), rowNative)
+	dst = appendPair(dst, f, &p.Key)
+	dst = binary.AppendUvarint(dst, uint64(p.RegisteredEpoch))
+	if p.Certified {
+		dst = binary.AppendUvarint(dst, uint64(p.CertifiedEpoch))
+	}
+	dst = append(dst, p.Pool[:]...)
+	if p.Gained != 0 {
+		dst = binary.AppendUvarint(dst, p.Gained)
+	}
+	return dst
+}
+
+func (p *Pooled) parse(src []byte, first bool) (int, error) {
+	n, err := parsePair(&p.Key, src, first)
+	if err != nil {
+		return 0, err
+	}
+	in := fields{src: src, n: n}
+	f := src[1]
+	p.RegisteredEpoch = in.epoch(true, 0)
+	p.Certified = f&rowCertified != 0
+	p.CertifiedEpoch = in.epoch(p.Certified, 0)
+	in.bytes(p.Pool[:])
+	p.Gained = in.gained(f)
+	switch {
+	case in.err != nil:
+		return 0, in.err
+	case f&^(rowCertified|rowGained|rowNative) != 0:
+		return 0, errFlags
+	case f&rowGained != 0 && p.Gained == 0:
+		return 0, errNotMinimal
+	}
+	return in.n, nil
+}
+
+func (p *Pool) key() []byte    { return p.ID[:] }
+func (p *Pool) newest() uint64 { return p.Gained }
+func (p *Pool) check() error   { return nil }
+
+func (p *Pool) appendPlain(dst []byte) []byte {
+	dst = append(dst, 0, flag(p.EndEpoch == recovery.EpochForever, rowEndless)|flag(p.Gained != 0, rowGained))
+	dst = append(dst, p.ID[:]...)
+	dst = binary.AppendUvarint(dst, uint64(p.StartEpoch))
+	if p.EndEpoch != recovery.EpochForever {
+		dst = binary.AppendUvarint(dst, uint64(p.EndEpoch))
+	}
+	if p.Gained != 0 {
+		dst = binary.AppendUvarint(dst, p.Gained)
+	}
+	return dst
+}
+
+func (p *Pool) parse(src []byte, first bool) (int, error) {
+	n, err := parseKey(p.ID[:], src, first)
+	if err != nil {
+		return 0, err
+	}
+	in := fields{src: src, n: n}
+	f := src[1]
+	p.StartEpoch = in.epoch(true, 0)
+	p.EndEpoch = in.epoch(f&rowEndless == 0, recovery.EpochForever)
+	p.Gained = in.gained(f)
+	switch {
+	case in.err != nil:
+		return 0, in.err
+	case f&^(rowEndless|rowGained) != 0:
+		return 0, errFlags
+	case f&rowEndless == 0 && p.EndEpoch == recovery.EpochForever, f&rowGained != 0 && p.Gained == 0:
+		return 0, errNotMinimal
+	}
+	return in.n, nil
+}
+
+func flag(on bool, bit byte) byte {
+	if on {
+		return bit
+	}
+	return 0
+}
+
+// appendPair appends shared length, flags and key of a plain registration.
+func appendPair(dst []byte, f byte, k *Key) []byte {
+	dst = append(dst, 0, f)
+	if f&rowNative != 0 {
+		return append(dst, k[:32]...)
+	}
+	return append(dst, k[:]...)
+}
+
+// parseKey turns the key of the row before into this row's. That the first
+// byte after the shared ones rises proves two things at once: the order, and
+// that the shared length is the longest (hazard 11).
+func parseKey(key, src []byte, first bool) (int, error) {
+	if len(src) < 2 {
+		return 0, errShort
+	}
+	shared := int(src[0])
+	if shared >= len(key) {
+		return 0, fmt.Errorf("a row shares %d bytes with a key of %d: %x twice", shared, len(key), key)
+	}
+	n := 2 + len(key) - shared
+	if len(src) < n {
+		return 0, errShort
+	}
+	if first {
+		if shared != 0 {
+			return 0, errFirstRow
+		}
+	} else if src[2] <= key[shared] {
+		return 0, errRising(key, append(append([]byte{}, key[:shared]...), src[2:n]...))
+	}
+	copy(key[shared:], src[2:n])
+	return n, nil
+}
+
+// parsePair is parseKey for a key whose second half may be left out.
+func parsePair(key *Key, src []byte, first bool) (int, error) {
+	if len(src) < 2 {
+		return 0, errShort
+	}
+	if src[1]&rowNative == 0 {
+		n, err := parseKey(key[:], src, first)
+		if err == nil && key.native() {
+			err = errNotMinimal
+		}
+		return n, err
+	}
+	if src[0] < 32 {
+		n, err := parseKey(key[:32], src, first)
+		copy(key[32:], key[:32])
+		return n, err
+	}
+	// Another registration of the same blob: the whole key is known.
+	next := KeyOf(key.Blob(), key.Blob())
+	if first || int(src[0]) != commonPrefix(key[:], next[:]) || bytes.Compare(key[:], next[:]) >= 0 {
+		return 0, errRising(key[:], next[:])
+	}
+	*key = next
+	return 2, nil
+}
+
+// errRising names both keys of rows that are out of order.
+func errRising(prev, next []byte) error {
+	return fmt.Errorf("keys are not strictly increasing, or share more than they say: %x follows %x", next, prev)
+}
+
+func commonPrefix(a, b []byte) int {
+	n := 0
+	for n < len(a) && n < len(b) && a[n] == b[n] {
+		n++
+	}
+	return n
+}
+
+// fields reads the values after a row's key. The first error sticks.
+type fields struct {
+	src []byte
+	n   int // bytes read
+	err error
+}
+
+// number reads an unsigned LEB128 in its shortest form.
+func (f *fields) number(limit uint64) uint64 {
+	if f.n < len(f.src) && f.src[f.n] < 0x80 {
+		f.n++
+		return uint64(f.src[f.n-1])
+	}
+	v, n := binary.Uvarint(f.src[f.n:])
+	switch {
+	case f.err != nil:
+	case n == 0:
+		f.err = errShort
+	case n < 0 || v > limit || f.src[f.n+n-1] == 0:
+		f.err = errVarint
+	default:
+		f.n += n
+		return v
+	}
+	return 0
+}
+
+// epoch reads an epoch if one is there.
+func (f *fields) epoch(there bool, otherwise uint32) uint32 {
+	if !there {
+		return otherwise
+	}
+	return uint32(f.number(math.MaxUint32))
+}
+
+func (f *fields) gained(flags byte) uint64 {
+	if flags&rowGained == 0 {
+		return 0
+	}
+	return f.number(math.MaxUint64)
+}
+
+func (f *fields) bytes(dst []byte) {
+	if len(f.src)-f.n < len(dst) {
+		if f.err == nil {
+			f.err = errShort
+		}
+		return
+	}
+	f.n += copy(dst, f.src[f.n:])
+}

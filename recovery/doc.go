@@ -1,0 +1,56 @@
+// Package recovery is the brain of recoverd and its dictionary: a pure state
+// machine that decides which blobs to look at, sync, retry and settle, and what
+// may be claimed durably about them.
+//
+// # Contract
+//
+// A Machine takes one Event at a time and returns the Effects to perform:
+//
+//	effects, err := machine.Step(event)
+//
+// It starts no goroutine and touches no lock, channel, clock, randomness or
+// I/O, so every history can be replayed. Its host owns all of those. Failures of
+// the outside world are events; an error from Step is a bug in the host or the
+// machine, and the host stops.
+//
+// The host loop, whole:
+//
+//	perform(machine.Start())
+//	for {
+//		var e recovery.Event
+//		select {
+//		case e = <-answers: // of effects performed earlier, and facts
+//		case <-timer:       // no later than machine.WakeAt()
+//		}
+//		step(recovery.Tick{Now: sinceStart(), Wall: time.Now()})
+//		step(e)
+//	}
+//
+// where step performs each effect in the order given: Save and Reset one after
+// the other, everything else concurrently. Rules for the host:
+//
+//   - Time enters with Tick only, before the events that happened by then.
+//   - Effects that ask something carry a Seq, and those of a run its Run. The
+//     answering event repeats them; the machine drops answers it no longer
+//     waits for (I6). Every asked effect is answered exactly once, or never if
+//     the process dies.
+//   - Save is answered by Saved only after the record is durable, and by
+//     SaveFailed if that is in doubt. Nothing may be retried on the way (I12).
+//   - Halt and Finished are last: the host performs nothing after them.
+//   - The slice that Step returns, and the rows of a page, belong to the other
+//     side until the next Step, respectively until a ReadPage hands the buffer
+//     back.
+//
+// # Life of a blob
+//
+// A page brings its row. The row is passed over when no owned shard holds a
+// piece of it, when earlier passes covered it, or when its id is in the
+// unsettled list already; it settles at once when it is expired or stored.
+// Otherwise it becomes an entry of the unsettled list and a Sync effect, which
+// takes a slot. Sealed gives the slot back: the bytes are in the store and wait
+// for the barrier. Success or Skipped settles it: the entry goes. Cancelled
+// makes it wait for its next try, and after ParkAfter definite answers parks it.
+// When due it is looked up again (still certified? stored by now?) and then
+// synced again. The cursor is never kept: it is computed from the scan position
+// and the lowest entry, so it cannot pass unfinished work (I2).
+package recovery
