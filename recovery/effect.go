@@ -5,7 +5,7 @@ import "github.com/recoverd/recoverd/shards"
 // Effect is something for the host to do. The types below are all there are.
 type Effect interface{ isEffect() }
 
-// LoadCheckpoint reads saved progress; answered by Loaded.
+// LoadCheckpoint reads saved progress; answered by Loaded or LoadFailed.
 type LoadCheckpoint struct{}
 
 // TakeBound makes the catalog serve its newest state; answered by BoundTaken

@@ -26,6 +26,10 @@ type Loaded struct {
 	Note string
 }
 
+// LoadFailed answers LoadCheckpoint: what was saved is not known. Damage is no
+// failure but a Note; this is an OS error, and going on would be a guess.
+type LoadFailed struct{ Err error }
+
 // OwnershipSeen brings the newest valid ownership.
 type OwnershipSeen struct{ Ownership shards.Ownership }
 
@@ -129,6 +133,7 @@ type StopAsked struct{ Drain bool }
 
 func (Tick) isEvent()           {}
 func (Loaded) isEvent()         {}
+func (LoadFailed) isEvent()     {}
 func (OwnershipSeen) isEvent()  {}
 func (BoundTaken) isEvent()     {}
 func (BoundFailed) isEvent()    {}

@@ -14,7 +14,7 @@ type frontier struct {
 	list    map[BlobID]*entry
 	due     dueHeap // entries that wait for their time
 	counts  [Parked + 1]int
-	tried   int // parked entries whose slow retry is under way
+	tried   int      // parked entries whose slow retry is under way
 	free    []*entry // for reuse; at most maxFree
 }
 

@@ -107,6 +107,8 @@ func (m *Machine) take(event Event) error {
 		m.now, m.wall = e.Now, e.Wall
 	case Loaded:
 		m.onLoaded(e)
+	case LoadFailed:
+		m.halt("reading progress: " + e.Err.Error())
 	case OwnershipSeen:
 		m.onOwnership(e.Ownership)
 	case BoundTaken:

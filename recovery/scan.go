@@ -164,7 +164,8 @@ func (m *Machine) scanBlocked() string {
 }
 
 // endPass claims the pass: every blob of the bound is settled or in the list
-// (I7). Whether the bound has moved meanwhile is followCatalog's to find out.
+// (I7). A newer bound that is known already, because a restart finished an older
+// pass first, begins its pass at once; otherwise followCatalog finds out.
 func (m *Machine) endPass() {
 	f := m.run.front
 	bound := f.bound
@@ -175,4 +176,7 @@ func (m *Machine) endPass() {
 	m.scan = scanState{ended: true, spare: m.scan.spare}
 	m.save.dirty, m.save.forced = true, true
 	m.follow.hinted = true
+	if m.tip.Position > bound.Position {
+		m.followTo(*m.tip)
+	}
 }

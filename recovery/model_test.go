@@ -1,0 +1,387 @@
+package recovery
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/recoverd/recoverd/shards"
+)
+
+// TestRandomHistories drives a machine through random histories of answers,
+// failures, crashes, new events, ownership changes and wiped shards, checks I1,
+// I2, I3 and I7 against the world after every durable save, and then lets the
+// faults stop: the machine must get to complete with everything stored.
+func TestRandomHistories(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w := newWorld(t)
+		w.boot()
+		for range rapid.IntRange(20, 200).Draw(t, "steps") {
+			w.randomStep()
+		}
+		w.calm()
+	})
+}
+
+// world is the truth a machine's claims are checked against.
+type world struct {
+	t        *rapid.T
+	m        *Machine
+	now      time.Duration
+	epoch    uint32
+	position uint64
+	blobs    map[BlobID]*Row
+	stored   map[BlobID]bool
+	own      shards.Ownership
+	store    int // identity of the store's markers
+	disk     Record
+	lastRun  uint64
+	past     map[uint64]bool // positions that a tip was taken at
+	pending  []Effect
+	pinned   []Row
+	tip      Tip
+	calmNow  bool
+	draining bool // saves from before a loss are on their way
+}
+
+func newWorld(t *rapid.T) *world {
+	w := &world{t: t, epoch: 1, blobs: map[BlobID]*Row{}, stored: map[BlobID]bool{}, past: map[uint64]bool{}}
+	w.own = shards.Ownership{Epoch: 1, TotalShards: 2, Owned: shards.Range(0, 1), Node: shards.Active}
+	for range rapid.IntRange(0, 12).Draw(t, "blobs") {
+		w.certify()
+	}
+	return w
+}
+
+func (w *world) certify() {
+	id := letter(string(rapid.ByteRange('a', 'z').Draw(w.t, "id")))
+	w.position++
+	b := w.blobs[id]
+	if b == nil {
+		b = &Row{Blob: Blob{ID: id, Size: 10, Encoding: Raw, Digest: id}}
+		w.blobs[id] = b
+	}
+	b.CertifiedEpoch, b.Gained = w.epoch, w.position
+	b.EndEpoch = w.epoch + rapid.Uint32Range(1, 4).Draw(w.t, "lives")
+}
+
+// boot starts a process: what was pending is gone, what is durable is not.
+func (w *world) boot() {
+	m, err := New(Config{Slots: 3, Unsettled: 4, Parked: 3, ParkAfter: 2, PageRows: 3, SaveSettled: 3, FollowInterval: time.Second, ParkedRetry: 40 * time.Second})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.m, w.now, w.pending = m, 0, nil
+	w.collect(m.Start())
+	w.step(Tick{})
+	w.step(OwnershipSeen{w.own})
+}
+
+func (w *world) randomStep() {
+	switch n := rapid.IntRange(0, 99).Draw(w.t, "what"); {
+	case n < 60 && len(w.pending) > 0:
+		w.answer(rapid.IntRange(0, len(w.pending)-1).Draw(w.t, "which"))
+	case n < 75:
+		w.tick(time.Duration(rapid.SampledFrom([]int{10, 300, 1000, 5000, 30000}).Draw(w.t, "ms")) * time.Millisecond)
+	case n < 82:
+		w.certify()
+		w.step(CatalogChanged{})
+	case n < 86:
+		w.boot()
+	case n < 89:
+		w.epoch++
+		w.position++
+		w.own.Epoch = w.epoch
+		w.step(OwnershipSeen{w.own})
+	case n < 92:
+		w.changeShards()
+	case n < 94:
+		w.step(PauseAsked{Paused: rapid.Bool().Draw(w.t, "pause")})
+	case n < 96:
+		up := rapid.IntRange(0, 1).Draw(w.t, "up")
+		w.step(PeersSeen{PeerHealth{Reachable: up, Total: 1, Returns: w.m.peers.Returns + uint64(up)}})
+	case n < 98:
+		w.step(RetryAsked{})
+	default:
+		w.loseAndPutBack()
+	}
+}
+
+// changeShards moves shards; one that leaves comes back wiped, and the node
+// says so by its continuity, or the store by its markers.
+func (w *world) changeShards() {
+	owned := rapid.SampledFrom([]shards.Set{shards.SetOf(0), shards.SetOf(1), shards.SetOf(0, 1)}).Draw(w.t, "owned")
+	w.epoch++
+	w.position++
+	wiped := false
+	for id := range w.stored {
+		if home := shards.Home(id, 2); owned.Contains(home) && !w.own.Owned.Contains(home) {
+			delete(w.stored, id)
+			wiped = true
+		}
+	}
+	w.own.Owned, w.own.Epoch = owned, w.epoch
+	switch how := rapid.IntRange(0, 2).Draw(w.t, "how"); {
+	case wiped, how == 0:
+		w.own.Continuity += "x"
+	case how == 1:
+		w.store++
+		clear(w.stored)
+	}
+	w.step(OwnershipSeen{w.own})
+}
+
+// loseAndPutBack loses a stored blob, and the node reports it. The machine must
+// have the news on disk before the world may count on it.
+func (w *world) loseAndPutBack() {
+	for _, id := range sortedIDs(w.stored) {
+		if w.m.run.on && w.m.run.front.list[id] == nil && w.own.Owned.Contains(shards.Home(id, 2)) && w.blobs[id] != nil {
+			delete(w.stored, id)
+			w.step(PutBack{Blobs: []Blob{w.blobs[id].Blob}})
+			w.drainSaves()
+			return
+		}
+	}
+}
+
+func sortedIDs(set map[BlobID]bool) []BlobID {
+	var list []BlobID
+	for id := range set {
+		list = append(list, id)
+	}
+	slices.SortFunc(list, BlobID.Compare)
+	return list
+}
+
+func (w *world) drainSaves() {
+	w.draining = true
+	defer func() {
+		w.draining = false
+		w.checkDisk()
+	}()
+	for {
+		i := slices.IndexFunc(w.pending, func(e Effect) bool { _, ok := e.(Save); return ok })
+		if i < 0 {
+			return
+		}
+		w.answer(i)
+	}
+}
+
+func (w *world) tick(d time.Duration) {
+	w.now += d
+	w.step(Tick{Now: w.now, Wall: time.Unix(1_800_000_000, 0)})
+}
+
+func (w *world) step(e Event) {
+	effects, err := w.m.Step(e)
+	if err != nil {
+		w.t.Fatalf("%T: %v", e, err)
+	}
+	w.collect(effects)
+	if p := w.m.Progress(); p != nil {
+		w.checkCursor(p)
+	}
+}
+
+func (w *world) collect(effects []Effect) {
+	for _, e := range slices.Clone(effects) {
+		switch e := e.(type) {
+		case LoadCheckpoint:
+			w.step(Tick{})
+			w.step(Loaded{Record: w.disk, LastRun: w.lastRun})
+		case Halt:
+			w.t.Fatalf("halted: %s", e.Reason)
+		case PhaseChanged, Decided, BlobParked, ReadTrouble, CancelRun:
+		default:
+			w.pending = append(w.pending, e)
+		}
+	}
+}
+
+func (w *world) fails() bool { return !w.calmNow && rapid.IntRange(0, 5).Draw(w.t, "fails") == 0 }
+
+// answer performs one pending effect, perhaps badly.
+func (w *world) answer(i int) {
+	if _, save := w.pending[i].(Save); save { // saves keep their order
+		i = slices.IndexFunc(w.pending, func(e Effect) bool { _, ok := e.(Save); return ok })
+	}
+	e := w.pending[i]
+	w.pending = slices.Delete(w.pending, i, i+1)
+	bad := errors.New("bad luck")
+	switch e := e.(type) {
+	case TakeBound:
+		if w.fails() {
+			w.step(BoundFailed{e.Seq, bad})
+			return
+		}
+		w.pin()
+		w.step(BoundTaken{e.Seq, w.tip})
+	case OpenStore:
+		if w.fails() {
+			w.step(StoreFailed{e.Seq, bad})
+			return
+		}
+		w.step(StoreOpened{e.Seq, StoreReport{Identity: w.identity(e.Request.Owned)}})
+	case ReadPage:
+		if w.fails() {
+			w.step(PageFailed{e.Seq, bad})
+			return
+		}
+		w.step(w.page(e))
+	case LookUp:
+		if w.fails() {
+			w.step(LookupFailed{e.Seq, bad})
+			return
+		}
+		w.step(LookedUp{e.Seq, w.tip.Stamp, w.lookUp(e.IDs)})
+	case Sync:
+		w.sync(e)
+	case Save:
+		w.disk = e.Record
+		if p := e.Record.Progress; p != nil {
+			w.lastRun = max(w.lastRun, p.Run)
+		}
+		w.checkDisk()
+		w.step(Saved{e.Seq})
+	}
+}
+
+func (w *world) identity(owned shards.Set) string { return fmt.Sprint(w.store, owned) }
+
+// pin takes the catalog's present state. Its ancestors are all earlier ones.
+func (w *world) pin() {
+	w.pinned = nil
+	for _, b := range w.blobs {
+		if b.EndEpoch > w.epoch {
+			w.pinned = append(w.pinned, *b)
+		}
+	}
+	slices.SortFunc(w.pinned, func(a, b Row) int { return a.ID.Compare(b.ID) })
+	w.tip = Tip{Bound: Bound{Stamp: Stamp{"net", w.epoch, w.position}, Digest: w.digestAt(w.position)}, AtTip: true}
+	for p := range w.past {
+		w.tip.Ancestors = append(w.tip.Ancestors, Ancestor{p, w.digestAt(p)})
+	}
+	w.past[w.position] = true
+}
+
+func (w *world) digestAt(position uint64) Digest { return Digest{byte(position), byte(position >> 8)} }
+
+func (w *world) page(e ReadPage) Event {
+	i, found := slices.BinarySearchFunc(w.pinned, e.After, func(r Row, m Mark) int { return MarkAt(r.ID).Compare(m) })
+	if found {
+		i++
+	}
+	n := copy(e.Buf, w.pinned[i:])
+	for j := range e.Buf[:n] {
+		e.Buf[j].Stored = w.stored[e.Buf[j].ID]
+	}
+	return PageRead{e.Seq, e.Buf, PageInfo{Stamp: w.tip.Stamp, N: n, End: i+n == len(w.pinned)}}
+}
+
+func (w *world) lookUp(ids []BlobID) []Row {
+	var rows []Row
+	for _, r := range w.pinned {
+		if _, found := slices.BinarySearchFunc(ids, r.ID, BlobID.Compare); found {
+			r.Stored = w.stored[r.ID]
+			rows = append(rows, r)
+		}
+	}
+	return rows
+}
+
+// sync ends well, badly, or badly after storing the blob all the same. Answers
+// of given-up syncs come too, late.
+func (w *world) sync(e Sync) {
+	o := Outcome{Result: Success, Covers: e.Covers, Bytes: 10}
+	stale := !e.Covers.Owned.Equal(w.own.Owned) // the world moved on under it
+	if w.fails() || stale {
+		o = Outcome{Result: Cancelled, Reason: Absent, Definite: rapid.Bool().Draw(w.t, "definite"), Err: "no"}
+		if w.calmNow {
+			o.Definite = false
+		}
+	}
+	if !stale && (o.Result == Success || rapid.Bool().Draw(w.t, "stored all the same")) {
+		w.stored[e.Blob.ID] = true
+	}
+	w.step(Synced{Run: e.Run, Seq: e.Seq, ID: e.Blob.ID, Outcome: o, Delay: time.Second})
+}
+
+func (w *world) checkCursor(p *Progress) {
+	for _, u := range p.Unsettled {
+		if p.Cursor.Covers(u.ID) {
+			w.t.Fatalf("I2: the cursor %v passes the unsettled %v", p.Cursor, u.ID)
+		}
+	}
+	if p.Cursor.Compare(p.Scan) > 0 {
+		w.t.Fatalf("the cursor %v is past the scan position %v", p.Cursor, p.Scan)
+	}
+	if p.Cursor.End() && (len(p.Unsettled) > 0 || p.Covered == nil || *p.Covered != p.Bound) {
+		w.t.Fatalf("an end that claims too much: %+v", p)
+	}
+}
+
+// checkDisk checks the claim of the durable record, as far as it is about the
+// present facts, against the world.
+func (w *world) checkDisk() {
+	p := w.disk.Progress
+	if p == nil || w.draining || !p.Fence.Owned.Equal(w.own.Owned) || p.Fence.Continuity != w.own.Continuity || p.Fence.Store != w.identity(w.own.Owned) {
+		return
+	}
+	listed := map[BlobID]bool{}
+	for _, u := range p.Unsettled {
+		listed[u.ID] = true
+	}
+	w.checkCursor(p)
+	for id, b := range w.blobs {
+		if w.stored[id] || listed[id] || b.EndEpoch <= w.epoch || !p.Fence.Owned.Contains(shards.Home(id, 2)) {
+			continue
+		}
+		if p.Covered != nil && b.Gained <= p.Covered.Position {
+			w.t.Fatalf("I7: %v is certified within covered %v, neither stored nor listed", id, p.Covered)
+		}
+		if b.Gained <= p.Bound.Position && p.Cursor.Covers(id) {
+			w.t.Fatalf("I1: %v is under the cursor %v of %v, neither stored nor listed", id, p.Cursor, p.Bound)
+		}
+		if b.Gained <= p.Bound.Position && p.Scan.Covers(id) {
+			w.t.Fatalf("I3: %v is under the scan position %v, neither stored nor listed", id, p.Scan)
+		}
+	}
+}
+
+// calm lets faults stop and time pass: the machine must finish.
+func (w *world) calm() {
+	w.calmNow = true
+	w.step(PauseAsked{})
+	w.step(PeersSeen{PeerHealth{Reachable: 1, Total: 1, Returns: w.m.peers.Returns + 1}})
+	for range 3_000 {
+		for len(w.pending) > 0 {
+			w.answer(0)
+		}
+		if w.m.Phase() == PhaseComplete && w.m.tip.Position == w.position {
+			w.checkAll()
+			return
+		}
+		w.step(CatalogChanged{})
+		w.tick(time.Second)
+	}
+	w.t.Fatalf("it never completes: %+v, list %v", w.m.Status(), w.m.Unsettled())
+}
+
+func (w *world) checkAll() {
+	ids := make([]BlobID, 0, len(w.blobs))
+	for id := range w.blobs {
+		ids = append(ids, id)
+	}
+	slices.SortFunc(ids, func(a, b BlobID) int { return cmp.Compare(a[0], b[0]) })
+	for _, id := range ids {
+		if b := w.blobs[id]; b.EndEpoch > w.epoch && w.own.Owned.Contains(shards.Home(id, 2)) && !w.stored[id] {
+			w.t.Fatalf("complete, but %v is not stored", id)
+		}
+	}
+}
