@@ -3,6 +3,7 @@ package shards
 import (
 	"errors"
 	"fmt"
+	"unicode/utf8"
 )
 
 // NodeStatus is what the node says of itself.
@@ -40,6 +41,10 @@ func (o Ownership) Validate() error {
 		return fmt.Errorf("%w: total_shards is %d, want 1 to %d", ErrOwnership, o.TotalShards, MaxTotal)
 	case len(o.Continuity) > MaxContinuity:
 		return fmt.Errorf("%w: continuity is %d bytes long, at most %d are allowed", ErrOwnership, len(o.Continuity), MaxContinuity)
+	case !utf8.ValidString(o.Continuity):
+		// A checkpoint could not give it back unchanged, and the fence would
+		// discard good progress at every restart (I6).
+		return fmt.Errorf("%w: continuity %q is not UTF-8", ErrOwnership, o.Continuity)
 	}
 	if top, ok := o.Owned.Max(); ok && top >= o.TotalShards {
 		return fmt.Errorf("%w: shard %d is owned, but total_shards is %d", ErrOwnership, top, o.TotalShards)
@@ -48,7 +53,7 @@ func (o Ownership) Validate() error {
 	case Active, CatchingUp, Standby:
 		return nil
 	}
-	return fmt.Errorf("%w: node is %q, want active, catching_up or standby", ErrOwnership, o.Node)
+	return fmt.Errorf("%w: node is %.40q, want active, catching_up or standby", ErrOwnership, o.Node)
 }
 
 // Equal reports whether both say the same.

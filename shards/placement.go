@@ -18,8 +18,16 @@ const (
 	Striped
 )
 
-// ErrPlacement reports an unknown placement name.
-var ErrPlacement = errors.New("shards: unknown placement")
+// MaxStriped is the largest number of shards that blobs can be striped over: an
+// erasure code of bytes has no more pieces.
+const MaxStriped = 256
+
+var (
+	// ErrPlacement reports an unknown placement name.
+	ErrPlacement = errors.New("shards: unknown placement")
+	// ErrTotal reports a number of shards that a placement cannot work with.
+	ErrTotal = errors.New("shards: total shards does not fit the placement")
+)
 
 // ParsePlacement reads "hashed" or "striped".
 func ParsePlacement(name string) (Placement, error) {
@@ -29,7 +37,7 @@ func ParsePlacement(name string) (Placement, error) {
 	case "striped":
 		return Striped, nil
 	}
-	return 0, fmt.Errorf("%w %q", ErrPlacement, name)
+	return 0, fmt.Errorf("%w %.40q", ErrPlacement, name)
 }
 
 func (p Placement) String() string {
@@ -49,6 +57,19 @@ func (p Placement) MarshalText() ([]byte, error) { return []byte(p.String()), ni
 func (p *Placement) UnmarshalText(text []byte) (err error) {
 	*p, err = ParsePlacement(string(text))
 	return err
+}
+
+// CheckTotal reports, wrapping ErrTotal, a number of shards that p cannot place
+// blobs on: none, more than MaxTotal, or more than MaxStriped when striped.
+func (p Placement) CheckTotal(total uint32) error {
+	limit := uint32(MaxTotal)
+	if p == Striped {
+		limit = MaxStriped
+	}
+	if total == 0 || total > limit {
+		return fmt.Errorf("%w: %d shards, %v takes 1 to %d", ErrTotal, total, p, limit)
+	}
+	return nil
 }
 
 // Home returns the shard that holds a hashed blob, which is also the number of the

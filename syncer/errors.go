@@ -13,6 +13,18 @@ var (
 	ErrTooLong = errors.New("syncer: more bytes than the piece has")
 	// ErrWrongBytes: length or digest differ from the catalog's.
 	ErrWrongBytes = errors.New("syncer: wrong bytes")
+	// ErrStore: the store could not take a piece. No peer is to blame. Where the
+	// volume is full the error wraps syscall.ENOSPC or syscall.EDQUOT too.
+	ErrStore = errors.New("syncer: store")
+	// ErrDeadline: a piece took longer than its size allows.
+	ErrDeadline = errors.New("syncer: took too long")
+	// ErrNotDurable: a flush failed. Nothing that was handed to the barrier and
+	// not yet answered may be claimed, now or later (I12).
+	ErrNotDurable = errors.New("syncer: not durable")
+	// ErrUnverifiable: nothing here can judge the blob's bytes.
+	ErrUnverifiable = errors.New("syncer: cannot be verified")
+	// ErrOtherSet: the request names no shards that an answer could hold for.
+	ErrOtherSet = errors.New("syncer: no such shard set")
 )
 
 // PeerAnswer is how one peer failed to serve a piece.

@@ -37,19 +37,21 @@ type Draft interface {
 	// Volume value (comparable).
 	Volume() Volume
 	// Publish gives a sealed draft, whose bytes a flush made durable, its final
-	// name. The name is durable after a later flush (I5).
+	// name. The name is durable after a later flush (I5). An error says that
+	// the name was not given.
 	Publish() error
 	// Discard removes the draft. It may be called at any time before Publish,
 	// and does nothing after one.
 	Discard() error
 }
 
-// Volume makes drafts durable.
+// Volume makes drafts durable. One goroutine at a time calls Flush of a volume;
+// several volumes are flushed at once (hazard 85).
 type Volume interface {
 	// Flush returns when the bytes of the sealed drafts in data, and the names of
 	// the published drafts in names, would survive a power cut. It covers what
 	// was done before it began. After an error nothing may be assumed about any
-	// of them, ever (I12).
+	// of them, ever (I12). The slices are the caller's; either may be empty.
 	Flush(data, names []Draft) error
 }
 
@@ -57,12 +59,16 @@ type Volume interface {
 type Fetcher interface {
 	// Fetch writes the piece's bytes to sink and returns the name of the peer
 	// that served them, once sink.Verify has accepted them. It resets the sink
-	// before each try. Errors are *FetchError.
+	// before each try, stops when ctx ends, and does not touch the sink after it
+	// returned. Errors of the peers are *FetchError; an error of the sink's that
+	// is not about the bytes (ErrStore) is nobody's fault and ends the fetch.
 	Fetch(ctx context.Context, p Piece, sink Sink) (peer string, err error)
 }
 
 // Sink takes the bytes of one piece and judges them. It accepts at most the
 // piece's size and one byte: the write that goes beyond fails with ErrTooLong.
+// Once the store refused a byte, every method that can fails with ErrStore. One
+// goroutine uses a sink at a time.
 type Sink interface {
 	io.Writer
 	// Reset forgets what was written, for another try.
@@ -73,3 +79,7 @@ type Sink interface {
 	// catalog's length and digest. It must be called once all is written.
 	Verify() error
 }
+
+// PeerNoter is what a Sink may also be: a Fetcher that knows names the peer whose
+// bytes come next, for status. The name holds no credentials.
+type PeerNoter interface{ NotePeer(peer string) }

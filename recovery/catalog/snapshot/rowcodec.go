@@ -1,9 +1,7 @@
 package snapshot
 
 import (
-	"bytes"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"math"
 
@@ -35,14 +33,6 @@ type codec[R any] interface {
 // maxRow bounds the bytes of one row: the largest is a pooled registration,
 // 2 + 64 + 5 + 5 + 32 + 10.
 const maxRow = 128
-
-var (
-	errShort      = errors.New("a row goes beyond its block")
-	errFlags      = errors.New("a row has unknown flags")
-	errVarint     = errors.New("a row has a number that is too large or not in its shortest form")
-	errFirstRow   = errors.New("a block's first row shares a prefix")
-	errNotMinimal = errors.New("a row is not in its shortest form")
-)
 
 // Flags of a blob row. The encoding is in the low three bits.
 const (
@@ -156,9 +146,9 @@ func (r *Registration) check() error {
 }
 
 func (r *Registration) flags() byte {
-	return flag(r.Certified, rowCertified) | flag(r.Deletable, rowDeletable) | flag(r.Deleted, rowDeleted) |
-		flag(r.EndEpoch == recovery.EpochForever, rowEndless) | flag(r.Gained != 0, rowGained) |
-		flag(r.Key.native(), rowNative)
+	return flagIf(r.Certified, rowCertified) | flagIf(r.Deletable, rowDeletable) | flagIf(r.Deleted, rowDeleted) |
+		flagIf(r.EndEpoch == recovery.EpochForever, rowEndless) | flagIf(r.Gained != 0, rowGained) |
+		flagIf(r.Key.native(), rowNative)
 }
 
 func (r *Registration) appendPlain(dst []byte) []byte {
@@ -213,7 +203,7 @@ func (p *Pooled) check() error {
 }
 
 func (p *Pooled) appendPlain(dst []byte) []byte {
-	f := flag(p.Certified, rowCertified) | flag(p.Gained != 0, rowGained) | flag(p.Key.native(), rowNative)
+	f := flagIf(p.Certified, rowCertified) | flagIf(p.Gained != 0, rowGained) | flagIf(p.Key.native(), rowNative)
 	dst = appendPair(dst, f, &p.Key)
 	dst = binary.AppendUvarint(dst, uint64(p.RegisteredEpoch))
 	if p.Certified {
@@ -254,7 +244,7 @@ func (p *Pool) newest() uint64 { return p.Gained }
 func (p *Pool) check() error   { return nil }
 
 func (p *Pool) appendPlain(dst []byte) []byte {
-	dst = append(dst, 0, flag(p.EndEpoch == recovery.EpochForever, rowEndless)|flag(p.Gained != 0, rowGained))
+	dst = append(dst, 0, flagIf(p.EndEpoch == recovery.EpochForever, rowEndless)|flagIf(p.Gained != 0, rowGained))
 	dst = append(dst, p.ID[:]...)
 	dst = binary.AppendUvarint(dst, uint64(p.StartEpoch))
 	if p.EndEpoch != recovery.EpochForever {
@@ -285,137 +275,4 @@ func (p *Pool) parse(src []byte, first bool) (int, error) {
 		return 0, errNotMinimal
 	}
 	return in.n, nil
-}
-
-func flag(on bool, bit byte) byte {
-	if on {
-		return bit
-	}
-	return 0
-}
-
-// appendPair appends shared length, flags and key of a plain registration.
-func appendPair(dst []byte, f byte, k *Key) []byte {
-	dst = append(dst, 0, f)
-	if f&rowNative != 0 {
-		return append(dst, k[:32]...)
-	}
-	return append(dst, k[:]...)
-}
-
-// parseKey turns the key of the row before into this row's. That the first
-// byte after the shared ones rises proves two things at once: the order, and
-// that the shared length is the longest (hazard 11).
-func parseKey(key, src []byte, first bool) (int, error) {
-	if len(src) < 2 {
-		return 0, errShort
-	}
-	shared := int(src[0])
-	if shared >= len(key) {
-		return 0, fmt.Errorf("a row shares %d bytes with a key of %d: %x twice", shared, len(key), key)
-	}
-	n := 2 + len(key) - shared
-	if len(src) < n {
-		return 0, errShort
-	}
-	if first {
-		if shared != 0 {
-			return 0, errFirstRow
-		}
-	} else if src[2] <= key[shared] {
-		return 0, errRising(key, append(append([]byte{}, key[:shared]...), src[2:n]...))
-	}
-	copy(key[shared:], src[2:n])
-	return n, nil
-}
-
-// parsePair is parseKey for a key whose second half may be left out.
-func parsePair(key *Key, src []byte, first bool) (int, error) {
-	if len(src) < 2 {
-		return 0, errShort
-	}
-	if src[1]&rowNative == 0 {
-		n, err := parseKey(key[:], src, first)
-		if err == nil && key.native() {
-			err = errNotMinimal
-		}
-		return n, err
-	}
-	if src[0] < 32 {
-		n, err := parseKey(key[:32], src, first)
-		copy(key[32:], key[:32])
-		return n, err
-	}
-	// Another registration of the same blob: the whole key is known.
-	next := KeyOf(key.Blob(), key.Blob())
-	if first || int(src[0]) != commonPrefix(key[:], next[:]) || bytes.Compare(key[:], next[:]) >= 0 {
-		return 0, errRising(key[:], next[:])
-	}
-	*key = next
-	return 2, nil
-}
-
-// errRising names both keys of rows that are out of order.
-func errRising(prev, next []byte) error {
-	return fmt.Errorf("keys are not strictly increasing, or share more than they say: %x follows %x", next, prev)
-}
-
-func commonPrefix(a, b []byte) int {
-	n := 0
-	for n < len(a) && n < len(b) && a[n] == b[n] {
-		n++
-	}
-	return n
-}
-
-// fields reads the values after a row's key. The first error sticks.
-type fields struct {
-	src []byte
-	n   int // bytes read
-	err error
-}
-
-// number reads an unsigned LEB128 in its shortest form.
-func (f *fields) number(limit uint64) uint64 {
-	if f.n < len(f.src) && f.src[f.n] < 0x80 {
-		f.n++
-		return uint64(f.src[f.n-1])
-	}
-	v, n := binary.Uvarint(f.src[f.n:])
-	switch {
-	case f.err != nil:
-	case n == 0:
-		f.err = errShort
-	case n < 0 || v > limit || f.src[f.n+n-1] == 0:
-		f.err = errVarint
-	default:
-		f.n += n
-		return v
-	}
-	return 0
-}
-
-// epoch reads an epoch if one is there.
-func (f *fields) epoch(there bool, otherwise uint32) uint32 {
-	if !there {
-		return otherwise
-	}
-	return uint32(f.number(math.MaxUint32))
-}
-
-func (f *fields) gained(flags byte) uint64 {
-	if flags&rowGained == 0 {
-		return 0
-	}
-	return f.number(math.MaxUint64)
-}
-
-func (f *fields) bytes(dst []byte) {
-	if len(f.src)-f.n < len(dst) {
-		if f.err == nil {
-			f.err = errShort
-		}
-		return
-	}
-	f.n += copy(dst, f.src[f.n:])
 }

@@ -1,0 +1,57 @@
+# recoverd: `make run` shows it at work, `make test` proves the basics.
+# Everything that is built or downloaded by these targets stays in bin/ and .cache/.
+
+GO       ?= go
+BIN      := bin/recoverd
+LINT     := .cache/bin/golangci-lint
+LINT_VER := v2.15.0
+FUZZTIME ?= 20s
+KILLS    ?= 120
+CUTS     ?= 20
+export CGO_ENABLED ?= 0
+
+.DEFAULT_GOAL := help
+.PHONY: help run build test check race servers crash bench fuzz clean
+
+help: ## print this help
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: build ## the demo: a fleet on loopback, a SIGKILL, a resume, every byte verified
+	$(BIN) demo
+
+build: ## build bin/recoverd
+	$(GO) build -trimpath -o $(BIN) ./cmd/recoverd
+
+test: ## the hermetic tests: no servers, no root, under 3 minutes
+	$(GO) test ./...
+
+check: $(LINT) ## formatting, vet, lint, import rules, tidy and verified modules
+	@test -z "$$(gofmt -l .)" || { echo "gofmt would change:"; gofmt -l .; exit 1; }
+	$(GO) vet ./...
+	$(LINT) run ./...
+	$(GO) mod tidy -diff
+	$(GO) mod verify
+
+$(LINT):
+	GOBIN=$(CURDIR)/$(dir $@) $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VER)
+
+race: ## the tests under the race detector (needs a C compiler)
+	CGO_ENABLED=1 $(GO) test -race ./...
+
+servers: ## tests against real servers (nginx); skipped with the reason where one is absent
+	$(GO) test ./cmd/recoverd -run 'TestServers' -count=1 -v
+
+crash: ## SIGKILLs over one recovery (KILLS), and, as root, power cuts of an ext4 (CUTS)
+	$(GO) test ./cmd/recoverd -run 'TestCrash' -count=1 -v -timeout 15m -kills=$(KILLS) -cuts=$(CUTS)
+
+bench: ## the measurements that the README quotes, as ratios within one run
+	$(GO) test ./recovery -run xxx -bench . -benchtime 5000000x
+	$(GO) test ./cmd/recoverd -run 'TestMeasure' -count=1 -v -timeout 60m -measure
+
+fuzz: ## fuzz every decoder for FUZZTIME each
+	@for f in $$(grep -rhoE --include='*_test.go' '^func Fuzz[A-Za-z0-9]+' . | awk '{print $$2}' | sort -u); do \
+		dir=$$(dirname $$(grep -rlE --include='*_test.go' "^func $$f\(" . | head -n 1)); \
+		echo "== $$dir $$f"; $(GO) test $$dir -run xxx -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) || exit 1; done
+
+clean: ## remove what was built
+	rm -rf bin .cache dist

@@ -1,0 +1,213 @@
+package checkpoint
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"slices"
+)
+
+// survey is everything that can be read in a state directory.
+type survey struct {
+	copies []stored
+	damage []Damage
+	// database says what openDatabase would meet.
+	database databaseState
+	slots    int // slots that are not empty, readable or not
+}
+
+type databaseState int
+
+const (
+	databaseMissing databaseState = iota
+	databaseFit
+	databaseUnfit // there, but not to be opened
+)
+
+// surveyDir reads every copy. It changes nothing. Damage is noted; an error is
+// the operating system's, or wraps ErrVersion, and nothing may be used then.
+func surveyDir(fs fsys, dir string) (survey, error) {
+	s, err := surveyMirror(fs, dir)
+	if err != nil {
+		return survey{}, err
+	}
+	return s, s.addDatabase(fs, dir)
+}
+
+// surveyMirror reads only the two slots.
+func surveyMirror(fsys fsys, dir string) (survey, error) {
+	var s survey
+	for _, name := range slotSources() {
+		if err := s.addSlot(fsys, dir, name); err != nil {
+			return survey{}, fmt.Errorf("read %s: %w", name, err)
+		}
+	}
+	if s.slots == 1 && len(s.copies) == 0 {
+		s.damage[0].Why = "its first write did not finish; there is nothing in it yet" // hazard 41
+	}
+	return s, nil
+}
+
+func (s *survey) addSlot(fsys fsys, dir string, name Source) (err error) {
+	path := filepath.Join(dir, string(name))
+	f, size, err := fsys.openRegular(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	if size > 0 {
+		s.slots++
+	}
+	c, ok, err := readSlot(f)
+	return s.add(c, ok, err, name, path)
+}
+
+func (s *survey) addDatabase(fsys fsys, dir string) (err error) {
+	path := filepath.Join(dir, databaseName)
+	f, size, err := fsys.openRegular(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		if s.slots > 0 {
+			s.note(SourceDatabase, "it is missing")
+		}
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read %s: %w", databaseName, err)
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	s.database = databaseFit
+	head, list, err := scanPages(f, size)
+	switch {
+	case err != nil && !isDamage(err):
+		return fmt.Errorf("read %s: %w", databaseName, err)
+	case err != nil:
+		s.unfit(err)
+		if head == nil {
+			return nil
+		}
+	}
+	if list == nil {
+		list = []byte{} // there, and empty: not omitted
+	}
+	c, err := decodeStored(head, list)
+	if isDamage(err) || c.lost != nil {
+		s.database = databaseUnfit
+	}
+	return s.add(c, err == nil, err, SourceDatabase, path)
+}
+
+// add takes a copy that was read, or notes why it was not.
+func (s *survey) add(c stored, ok bool, err error, source Source, path string) error {
+	switch {
+	case isDamage(err):
+		s.note(source, err.Error())
+		return nil
+	case err != nil:
+		return err
+	case !ok:
+		return nil
+	}
+	if c.lost != nil {
+		s.note(source, c.lost.Error())
+	}
+	c.source, c.path = source, path
+	s.copies = append(s.copies, c)
+	return nil
+}
+
+func (s *survey) unfit(why error) {
+	s.database = databaseUnfit
+	s.note(SourceDatabase, why.Error())
+}
+
+func (s *survey) note(source Source, why string) {
+	s.damage = append(s.damage, Damage{File: string(source), Why: why})
+}
+
+// best chooses the copy to go on from: within the highest run that any head
+// names, the newest whole copy; only without one, the newest of them. An older
+// whole copy is safe within its run, because what claims less is written to
+// every slot of the mirror before anything else (hazard 86). The pause is the
+// newest head's, for it lies outside of the progress (hazard 40). ok is false
+// if there is no copy.
+func (s *survey) best() (take stored, ok bool) {
+	if len(s.copies) == 0 {
+		return stored{}, false
+	}
+	newest := slices.MaxFunc(s.copies, compareAge)
+	take = newest
+	for _, c := range s.copies {
+		if c.lastRun == newest.lastRun && c.better(take) {
+			take = c
+		}
+	}
+	take.paused = newest.paused
+	return take, true
+}
+
+// better orders copies of one run: whole ones first, then by sequence; of equal
+// ones the database's.
+func (s stored) better(o stored) bool {
+	if whole := s.listState == ListWhole; whole != (o.listState == ListWhole) {
+		return whole
+	}
+	if s.seq != o.seq {
+		return s.seq > o.seq
+	}
+	return s.source == SourceDatabase
+}
+
+func compareAge(a, b stored) int {
+	switch {
+	case a.order().less(b.order()):
+		return -1
+	case b.order().less(a.order()):
+		return 1
+	}
+	return 0
+}
+
+// highest returns the highest sequence number of any readable copy.
+func (s *survey) highest() (seq uint64) {
+	for _, c := range s.copies {
+		seq = max(seq, c.seq)
+	}
+	return seq
+}
+
+// agrees reports whether the database and the mirror both hold the copy, so
+// that nothing has to be brought up to it.
+func (s *survey) agrees(take stored) bool {
+	var inDatabase, inMirror bool
+	for _, c := range s.copies {
+		same := c.order() == take.order()
+		inDatabase = inDatabase || same && c.source == SourceDatabase
+		inMirror = inMirror || same && c.source != SourceDatabase
+	}
+	untouched := take.seq == 0 && s.slots == 0 // a new database, nothing saved yet
+	return inDatabase && (inMirror || untouched)
+}
+
+// report describes the copy taken, and every other that stood before it.
+func (s *survey) report(take stored, ok bool) LoadReport {
+	r := LoadReport{Source: SourceNone, List: ListWhole}
+	if ok {
+		r = reportOf(take)
+	}
+	r.Damage = s.damage
+	for _, d := range s.damage {
+		if Source(d.File) != r.Source && (d.File == string(SourceDatabase) || r.Source != SourceDatabase) {
+			r.Fallbacks++
+		}
+	}
+	for _, c := range s.copies {
+		if ok && c.lost == nil && take.order().less(c.order()) {
+			r.Fallbacks++ // newer, but without its list
+		}
+	}
+	return r
+}

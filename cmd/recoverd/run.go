@@ -1,0 +1,215 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/dustin/go-humanize"
+	"github.com/rs/zerolog"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/recoverd/recoverd/recovery"
+	"github.com/recoverd/recoverd/recovery/worker"
+)
+
+// runConfig is what `recoverd run` can be told. Every field is a flag, an
+// environment variable and a key of the configuration file.
+type runConfig struct {
+	Config           string
+	StateDir         string
+	Catalog          string
+	Ownership        string
+	Store            string
+	StoreCreate      bool
+	Layout           string
+	Durability       string
+	Peers            []string
+	Listen           string
+	MetricsListen    string
+	AllowedHosts     []string
+	Concurrency      int
+	BytesInFlight    byteSize
+	GroupBlobs       int
+	MinFree          byteSize
+	ParkAfter        uint32
+	ParkedRetry      time.Duration
+	FollowInterval   time.Duration
+	StopGrace        time.Duration
+	ExitWhenComplete bool
+	LogFormat        string
+	LogLevel         string
+}
+
+func (c *runConfig) register(f *pflag.FlagSet) {
+	c.BytesInFlight = 256 << 20
+	f.StringVar(&c.Config, "config", "", "YAML file with any of these flags as keys")
+	f.StringVar(&c.StateDir, "state-dir", "", "directory for progress, lock and socket; made if it is not there (required)")
+	f.StringVar(&c.Catalog, "catalog", "", "catalog file of the certified blobs (required)")
+	f.StringVar(&c.Ownership, "ownership", "", "YAML or JSON file that says which shards this node owns (required)")
+	f.StringVar(&c.Store, "store", "", "directory of the blobs, <store>/<shard>/<id> (required)")
+	f.BoolVar(&c.StoreCreate, "store-create", true, "make the store and its shard directories while no progress claims them")
+	f.StringVar(&c.Layout, "layout", "auto", "of a new store: flat, fanout (a directory for each first two hex digits), or auto")
+	f.StringVar(&c.Durability, "durability", "auto", "how blobs are made durable: auto, syncfs or fdatasync")
+	f.StringArrayVar(&c.Peers, "peer", nil, "URL template of a peer, e.g. http://10.0.0.7:8080/{shard}/{id}; also {id_base64url}, {aa}, {piece} (repeatable, at least one)")
+	f.StringVar(&c.Listen, "listen", "127.0.0.1:7070", "loopback address of the status API; empty for none")
+	f.StringVar(&c.MetricsListen, "metrics-listen", "", "any address that serves only /metrics, /livez and /readyz; empty for none")
+	f.StringArrayVar(&c.AllowedHosts, "allowed-host", nil, "further Host header that the status API answers to (repeatable)")
+	f.IntVar(&c.Concurrency, "concurrency", 64, "blobs in flight, retries included")
+	f.Var(&c.BytesInFlight, "bytes-in-flight", "bytes in flight; a larger blob goes alone")
+	f.IntVar(&c.GroupBlobs, "group-blobs", 1_000, "blobs that wait to be made durable together; a kill costs at most these and those in flight")
+	f.Var(&c.MinFree, "min-free", "free space to keep on the store's volumes; 0 is the larger of 5 % and 1 GiB")
+	f.Uint32Var(&c.ParkAfter, "park-after", 10, "definite failures (a peer answered: absent, or wrong bytes) that park a blob")
+	f.DurationVar(&c.ParkedRetry, "parked-retry", 10*time.Minute, "time between the tries of a parked blob")
+	f.DurationVar(&c.FollowInterval, "follow-interval", 10*time.Second, "least time between two looks for a newer catalog")
+	f.DurationVar(&c.StopGrace, "stop-grace", 10*time.Second, "how long blobs in flight may go on after SIGTERM")
+	f.BoolVar(&c.ExitWhenComplete, "exit-when-complete", false, "exit with 0 when complete, with 3 when only parked blobs are left")
+	f.StringVar(&c.LogFormat, "log-format", "auto", "json, console, or auto (console on a terminal)")
+	f.StringVar(&c.LogLevel, "log-level", "info", "debug, info, warn or error")
+}
+
+// validate reports what is missing, before anything is opened.
+func (c *runConfig) validate() error {
+	var problems []error
+	for _, r := range []struct{ flag, value string }{
+		{"state-dir", c.StateDir}, {"catalog", c.Catalog}, {"ownership", c.Ownership}, {"store", c.Store},
+	} {
+		if r.value == "" {
+			problems = append(problems, fmt.Errorf("--%s is required", r.flag))
+		}
+	}
+	if len(c.Peers) == 0 {
+		problems = append(problems, errors.New("--peer is required: without a peer nothing can be fetched"))
+	}
+	return withCode(exitUsage, errors.Join(problems...))
+}
+
+func newRunCommand() *cobra.Command {
+	cfg := &runConfig{}
+	cmd := &cobra.Command{
+		Use:   "run",
+		Short: "Fetch every certified blob that this node should hold and does not",
+		Long: `Walk the catalog, fetch what is missing from the peers, and keep a durable
+cursor, so that a crash costs only what was in flight. Runs until it is stopped,
+and goes on by itself when the catalog or the ownership changes.
+
+Every flag can also be given as an environment variable (RECOVERD_STATE_DIR) or
+as a key of the --config file; a flag wins over the environment, and that over
+the file.`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if path := os.Getenv(envName("config")); cfg.Config == "" {
+				cfg.Config = path
+			}
+			if err := applyConfig(cmd.Flags(), cfg.Config, os.Environ()); err != nil {
+				return err
+			}
+			return runWorker(cmd.Context(), cfg, cmd.OutOrStdout(), cmd.ErrOrStderr())
+		},
+	}
+	cfg.register(cmd.Flags())
+	return cmd
+}
+
+// runWorker wires everything together, works until it is done or told to stop,
+// and says how it ended.
+func runWorker(ctx context.Context, cfg *runConfig, stdout, stderr io.Writer) error {
+	if err := cfg.validate(); err != nil {
+		return err
+	}
+	log, err := newLogger(cfg, stderr)
+	if err != nil {
+		return err
+	}
+	ctx, stop := stopSignals(ctx, log)
+	defer stop()
+	node, err := wire(ctx, cfg, log)
+	if err != nil {
+		return err
+	}
+	result, err := node.run(ctx)
+	status := node.worker.Status()
+	if closeErr := node.close(); err == nil && closeErr != nil {
+		err = withCode(exitHalted, closeErr)
+	}
+	if err != nil {
+		return haltCode(err)
+	}
+	return conclude(cfg, stdout, result, status)
+}
+
+// stopSignals ends the context at the first SIGTERM or SIGINT; the second
+// leaves at once. The saved progress allows for both.
+func stopSignals(ctx context.Context, log zerolog.Logger) (context.Context, func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
+	ended := make(chan struct{})
+	go func() {
+		for first := true; ; first = false {
+			select {
+			case s := <-signals:
+				if !first {
+					os.Exit(128 + int(s.(syscall.Signal)))
+				}
+				log.Info().Stringer("signal", s).Msg("stopping: syncs under way may end; a second signal leaves at once")
+				cancel()
+			case <-ended:
+				return
+			}
+		}
+	}()
+	return ctx, func() {
+		signal.Stop(signals)
+		close(ended)
+		cancel()
+	}
+}
+
+func haltCode(err error) error {
+	var halt *worker.HaltError
+	if !errors.As(err, &halt) {
+		return err
+	}
+	if halt.Misconfigured {
+		return withCode(exitConfig, errors.New(halt.Reason))
+	}
+	return withCode(exitHalted, fmt.Errorf("%w; nothing was acknowledged after it: restart it, it goes on from the last durable cursor", halt))
+}
+
+// listed bounds the ids printed at the end.
+const listed = 20
+
+// conclude prints how the run ended and turns it into the exit code. A worker
+// that was stopped before the end has not failed.
+func conclude(cfg *runConfig, out io.Writer, result worker.Result, s worker.Status) error {
+	c := s.Counters
+	fmt.Fprintf(out, "%s: %s\n", result.Phase, s.Why)
+	fmt.Fprintf(out, "fetched %s blobs (%s), already stored %s, not certified any more %s, expired %s\n",
+		humanize.Comma(int64(c.Stored)), humanize.IBytes(c.StoredBytes), humanize.Comma(int64(c.AlreadyStored)),
+		humanize.Comma(int64(c.NotCertified)), humanize.Comma(int64(c.Expired)))
+	if len(result.Unsettled) > 0 {
+		printUnsettled(out, cfg.StateDir, result.Unsettled)
+	}
+	if cfg.ExitWhenComplete && result.Phase == recovery.PhaseIncomplete {
+		return withCode(exitIncomplete, nil)
+	}
+	return nil
+}
+
+func printUnsettled(out io.Writer, stateDir string, list []recovery.Unsettled) {
+	fmt.Fprintf(out, "%d unsettled:\n", len(list))
+	for _, u := range list[:min(len(list), listed)] {
+		fmt.Fprintf(out, "  %s %s, %d tries: %s\n", u.ID, u.State, u.Attempts, u.LastError)
+	}
+	if len(list) > listed {
+		fmt.Fprintf(out, "  ... and %d more: recoverd checkpoint show --unsettled --state-dir %s\n", len(list)-listed, filepath.Clean(stateDir))
+	}
+}

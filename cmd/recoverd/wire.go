@@ -1,0 +1,304 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/rs/zerolog"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/recoverd/recoverd/checkpoint"
+	"github.com/recoverd/recoverd/recovery"
+	"github.com/recoverd/recoverd/recovery/catalog"
+	"github.com/recoverd/recoverd/recovery/catalog/snapshot"
+	"github.com/recoverd/recoverd/recovery/statusapi"
+	"github.com/recoverd/recoverd/recovery/worker"
+	"github.com/recoverd/recoverd/shards"
+	"github.com/recoverd/recoverd/shards/provider"
+	"github.com/recoverd/recoverd/shards/provider/file"
+	"github.com/recoverd/recoverd/syncer"
+	"github.com/recoverd/recoverd/syncer/peer"
+	"github.com/recoverd/recoverd/syncer/peer/httppeer"
+	"github.com/recoverd/recoverd/syncer/store"
+	"github.com/recoverd/recoverd/syncer/store/fs"
+)
+
+// node is everything a run consists of. This file is the only place that names
+// concrete types. What only reads is opened first, so that a mistake in the
+// configuration is told before anything is written.
+type node struct {
+	cfg       *runConfig
+	log       zerolog.Logger
+	ownership *file.Provider
+	catalog   *catalog.File
+	keeper    *keeper
+	store     *fs.Store
+	pool      *peer.Pool
+	handler   *syncer.Handler
+	worker    *worker.Worker
+	servers   []func(context.Context) error
+	closers   []io.Closer // closed last to first
+}
+
+func wire(ctx context.Context, cfg *runConfig, log zerolog.Logger) (_ *node, err error) {
+	n := &node{cfg: cfg, log: log}
+	defer func() {
+		if err != nil {
+			_ = n.close() // the first error is the one to tell
+		}
+	}()
+	for _, open := range []func(context.Context) error{
+		n.openOwnership, n.openPeers, n.openCatalog, n.openCheckpoint, n.openStore, n.openSyncer, n.openWorker, n.openServers,
+	} {
+		if err := open(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return n, nil
+}
+
+func (n *node) closeLater(c io.Closer) { n.closers = append(n.closers, c) }
+
+// close closes what was opened, in reverse, and joins what they started.
+func (n *node) close() error {
+	var problems []error
+	for i := len(n.closers) - 1; i >= 0; i-- {
+		problems = append(problems, n.closers[i].Close())
+	}
+	n.closers = nil
+	return errors.Join(problems...)
+}
+
+// openOwnership refuses a bad first document: there is no older one to keep. One
+// that is not there yet is waited for.
+func (n *node) openOwnership(context.Context) error {
+	if _, err := os.Stat(filepath.Dir(n.cfg.Ownership)); err != nil {
+		return withCode(exitConfig, fmt.Errorf("ownership: %w", err))
+	}
+	data, err := os.ReadFile(n.cfg.Ownership)
+	switch {
+	case err == nil:
+		if _, err := provider.ParseDocument(data); err != nil {
+			return withCode(exitConfig, fmt.Errorf("ownership %s: %w", n.cfg.Ownership, err))
+		}
+	case errors.Is(err, os.ErrNotExist):
+		n.log.Warn().Str("path", n.cfg.Ownership).Msg("the ownership document is not there yet, waiting for it")
+	default:
+		return withCode(exitConfig, fmt.Errorf("ownership: %w", err))
+	}
+	if n.ownership, err = file.Open(file.Config{Path: n.cfg.Ownership}); err != nil {
+		return withCode(exitConfig, err)
+	}
+	n.closeLater(n.ownership)
+	return nil
+}
+
+func (n *node) openPeers(context.Context) error {
+	var peers []peer.Peer
+	for _, text := range n.cfg.Peers {
+		template, err := peer.ParseTemplate(text)
+		if err != nil {
+			return withCode(exitConfig, err)
+		}
+		p, err := httppeer.New(template, httppeer.Config{Concurrency: n.cfg.Concurrency})
+		if err != nil {
+			return withCode(exitConfig, err)
+		}
+		peers = append(peers, p)
+	}
+	pool, err := peer.New(peer.Config{}, peers...)
+	if err != nil {
+		return withCode(exitConfig, err)
+	}
+	n.pool = pool
+	n.closeLater(pool)
+	return nil
+}
+
+// openCatalog proves a catalog that no progress was made with yet: every byte of
+// it, once. Afterwards blocks are proven as they are read, and a restart costs
+// the same with any number of blobs.
+func (n *node) openCatalog(ctx context.Context) error {
+	reader, err := snapshot.Open(n.cfg.Catalog)
+	if err != nil {
+		return withCode(exitConfig, fmt.Errorf("catalog: %w", err))
+	}
+	record, _, err := checkpoint.ReadMirror(n.cfg.StateDir)
+	known := err == nil && record.Progress != nil && record.Progress.Bound == reader.Bound()
+	if !known {
+		err = reader.Verify(ctx)
+	} else {
+		err = nil
+	}
+	if err = errors.Join(err, reader.Close()); err != nil {
+		return withCode(exitConfig, fmt.Errorf("catalog: %w", err))
+	}
+	if n.catalog, err = catalog.NewFile(catalog.FileConfig{Path: n.cfg.Catalog}); err != nil {
+		return withCode(exitConfig, err)
+	}
+	n.closeLater(n.catalog)
+	return nil
+}
+
+func (n *node) openCheckpoint(context.Context) error {
+	s, err := checkpoint.Open(checkpoint.Config{Dir: n.cfg.StateDir})
+	if err != nil {
+		return checkpointCode(err)
+	}
+	n.keeper = newKeeper(s, n.cfg.StateDir)
+	n.closeLater(n.keeper)
+	return nil
+}
+
+// checkpointCode turns an error of opening the state into its exit code.
+func checkpointCode(err error) error {
+	switch {
+	case errors.Is(err, checkpoint.ErrLocked):
+		return withCode(exitTryAgain, err)
+	case errors.Is(err, checkpoint.ErrCreate):
+		return withCode(exitNoCreate, err)
+	case errors.Is(err, checkpoint.ErrConfig), errors.Is(err, checkpoint.ErrVersion):
+		return withCode(exitConfig, err)
+	}
+	return withCode(exitHalted, err)
+}
+
+func (n *node) openStore(context.Context) error {
+	layout, err := store.ParseLayout(n.cfg.Layout)
+	if err != nil {
+		return withCode(exitConfig, err)
+	}
+	durability, err := fs.ParseDurability(n.cfg.Durability)
+	if err != nil {
+		return withCode(exitConfig, err)
+	}
+	n.store, err = fs.Open(fs.Config{
+		Root: n.cfg.Store, Create: n.cfg.StoreCreate, Layout: layout, MinFree: uint64(n.cfg.MinFree), Durability: durability,
+		ExpectedPerShard: n.expectedPerShard(),
+	})
+	if err != nil {
+		return storeCode(err)
+	}
+	n.closeLater(n.store)
+	return nil
+}
+
+// expectedPerShard estimates the blobs of a shard, for the layout of a new
+// store; 0 where it cannot.
+func (n *node) expectedPerShard() uint64 {
+	data, err := os.ReadFile(n.cfg.Ownership)
+	if err != nil {
+		return 0
+	}
+	own, err := provider.ParseDocument(data)
+	if err != nil {
+		return 0
+	}
+	reader, err := snapshot.Open(n.cfg.Catalog)
+	if err != nil {
+		return 0
+	}
+	defer func() { _ = reader.Close() }()
+	return reader.Totals().Certified / uint64(own.TotalShards)
+}
+
+// storeCode turns an error of opening a store into its exit code.
+func storeCode(err error) error {
+	if errors.Is(err, fs.ErrLocked) {
+		return withCode(exitTryAgain, err)
+	}
+	return withCode(exitConfig, err)
+}
+
+func (n *node) openSyncer(context.Context) error {
+	handler, err := syncer.New(syncer.Config{Store: n.store, Fetcher: n.pool, Barrier: syncer.BarrierConfig{Blobs: n.cfg.GroupBlobs}})
+	if err != nil {
+		return withCode(exitConfig, err)
+	}
+	n.handler = handler
+	n.closeLater(handler)
+	return nil
+}
+
+func (n *node) openWorker(context.Context) error {
+	w, err := worker.New(worker.Config{
+		Machine: recovery.Config{
+			Placement: shards.Hashed, Slots: n.cfg.Concurrency, BytesInFlight: int64(n.cfg.BytesInFlight),
+			ParkAfter: n.cfg.ParkAfter, ParkedRetry: n.cfg.ParkedRetry, FollowInterval: n.cfg.FollowInterval,
+		},
+		Checkpoint: n.keeper, Ownership: n.ownership, Catalog: n.catalog, Follower: n.catalog, Store: n.store,
+		Syncer: n.handler, Peers: n.pool, Delays: &syncer.Retry{}, Observers: []worker.Observer{worker.Log{Logger: n.log}},
+		ExitWhenComplete: n.cfg.ExitWhenComplete, StopGrace: n.cfg.StopGrace,
+	})
+	if err != nil {
+		return withCode(exitConfig, err)
+	}
+	n.worker = w
+	return nil
+}
+
+// openServers listens before the work begins, so that an address in use is told
+// at once.
+func (n *node) openServers(ctx context.Context) error {
+	api, err := statusapi.New(n.statusConfig())
+	if err != nil {
+		return withCode(exitConfig, err)
+	}
+	socket, err := statusapi.ListenUnix(ctx, statusapi.SocketPath(n.cfg.StateDir))
+	if err != nil {
+		return withCode(exitNoCreate, err)
+	}
+	n.servers = append(n.servers, func(ctx context.Context) error { return api.Serve(ctx, socket) })
+	if n.cfg.Listen != "" {
+		l, err := statusapi.ListenTCP(ctx, n.cfg.Listen)
+		if err != nil {
+			return errors.Join(listenCode(err), socket.Close())
+		}
+		n.log.Info().Str("address", "http://"+l.Addr().String()).Msg("serving status")
+		n.servers = append(n.servers, func(ctx context.Context) error { return api.Serve(ctx, l) })
+	}
+	if n.cfg.MetricsListen != "" {
+		l, err := statusapi.ListenAny(ctx, n.cfg.MetricsListen)
+		if err != nil {
+			return errors.Join(listenCode(err), socket.Close())
+		}
+		n.servers = append(n.servers, func(ctx context.Context) error { return api.ServeMetrics(ctx, l) })
+	}
+	return nil
+}
+
+func listenCode(err error) error {
+	if errors.Is(err, statusapi.ErrNotLoopback) {
+		return withCode(exitConfig, err)
+	}
+	return withCode(exitTryAgain, fmt.Errorf("%w (another address: --listen)", err))
+}
+
+// run works until the worker ends; the servers end with it.
+func (n *node) run(ctx context.Context) (worker.Result, error) {
+	serving, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	var group errgroup.Group
+	for _, serve := range n.servers {
+		group.Go(func() error {
+			if err := serve(serving); err != nil {
+				n.log.Error().Err(err).Msg("serving status ended")
+			}
+			return nil
+		})
+	}
+	notify := startNotifier(n)
+	result, err := n.worker.Run(ctx)
+	notify.close()
+	stop()
+	_ = group.Wait() // each told its error itself
+	return result, err
+}
+
+// progressEvery is the time between two progress lines in the log.
+const progressEvery = 10 * time.Second

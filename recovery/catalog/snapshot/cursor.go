@@ -1,0 +1,167 @@
+package snapshot
+
+import (
+	"bytes"
+
+	"github.com/recoverd/recoverd/recovery"
+)
+
+// Cursor yields the rows of one table in strictly increasing key order. After
+// the last row, and only there, Next returns nil without an error (hazard 10).
+// The row is overwritten by the next call. An error sticks.
+type Cursor[R any] interface {
+	Next() (*R, error)
+}
+
+// cursor reads a table of a file, one block at a time, into memory of its own.
+type cursor[R any, P codec[R]] struct {
+	r     *Reader
+	table Table
+	row   R      // the last row read
+	any   bool   // row is set, and the next row read follows it
+	held  bool   // row is yet to be returned
+	next  int    // the block after the loaded one
+	raw   []byte // the loaded block's memory
+	rest  []byte // what is left of its payload
+	left  uint32 // rows in rest
+	end   int64  // file offset of the end of its payload
+	err   error
+}
+
+func newCursor[R any, P codec[R]](r *Reader, t Table) *cursor[R, P] {
+	return &cursor[R, P]{r: r, table: t}
+}
+
+// Next implements Cursor.
+func (c *cursor[R, P]) Next() (*R, error) {
+	if c.held {
+		c.held = false
+		return &c.row, nil
+	}
+	if c.left == 0 || c.err != nil {
+		return c.nextBlock()
+	}
+	n, err := P(&c.row).parse(c.rest, false)
+	if err != nil {
+		return nil, c.damaged(err)
+	}
+	return c.took(n)
+}
+
+// took ends the reading of a row of n bytes.
+func (c *cursor[R, P]) took(n int) (*R, error) {
+	c.rest = c.rest[n:]
+	c.left--
+	if at := P(&c.row).newest(); at > c.r.head.Position {
+		c.err = c.r.d.at(c.offset(), "a row of %v names position %d, beyond the snapshot's %d", c.table, at, c.r.head.Position)
+		return nil, c.err
+	}
+	if c.left == 0 && len(c.rest) > 0 {
+		c.err = c.r.d.at(c.offset(), "%d bytes follow the last row of a block of %v", len(c.rest), c.table)
+		return nil, c.err
+	}
+	return &c.row, nil
+}
+
+// nextBlock loads the next block and reads its first row.
+func (c *cursor[R, P]) nextBlock() (*R, error) {
+	blocks := c.r.index.of(c.table)
+	if c.err != nil || c.next == len(blocks) {
+		return nil, c.err
+	}
+	b := blocks[c.next]
+	if cap(c.raw) < int(b.length) {
+		c.raw = make([]byte, b.length, max(int(b.length), c.blockCap()))
+	}
+	raw := c.raw[:b.length]
+	if err := readFull(c.r.src, raw, b.offset); err != nil {
+		c.err = c.r.d.read(b.offset, "table "+c.table.String(), err)
+		return nil, c.err
+	}
+	if c.rest, c.err = openBlock(raw, c.table, b, c.r.d); c.err != nil {
+		return nil, c.err
+	}
+	c.next++
+	c.left, c.end = b.rows, b.end()-crcLength
+	return c.firstRow(b)
+}
+
+// blockCap avoids growing: full blocks differ a little in length.
+func (c *cursor[R, P]) blockCap() int {
+	if len(c.r.index.of(c.table)) > 1 {
+		return blockMax
+	}
+	return 0
+}
+
+// firstRow reads a block's first row, which shares nothing with the one before
+// it but must follow it.
+func (c *cursor[R, P]) firstRow(b block) (*R, error) {
+	var before [64]byte
+	key := P(&c.row).key()
+	copy(before[:], key)
+	n, err := P(&c.row).parse(c.rest, true)
+	switch {
+	case err != nil:
+		return nil, c.damaged(err)
+	case c.any && !rising(before[:len(key)], key):
+		return nil, c.damaged(errRising(bytes.Clone(before[:len(key)]), key))
+	case !bytes.Equal(key[:32], b.first[:]):
+		c.err = c.r.d.at(c.offset(), "a block of %v begins with %x, its index entry says %x", c.table, key[:32], b.first)
+		return nil, c.err
+	}
+	c.any = true
+	return c.took(n)
+}
+
+// seek makes Next return the first row whose key begins with id or more. It
+// reads at most the block where that row must be, from its beginning, and goes
+// on from the present row where that is nearer.
+func (c *cursor[R, P]) seek(id recovery.BlobID) error {
+	if c.err != nil {
+		return c.err
+	}
+	target := c.r.index.seek(c.table, id)
+	forward := c.any && target == c.next-1 && rising(P(&c.row).key()[:32], id[:])
+	if !forward {
+		c.next, c.left, c.any = target, 0, false
+	}
+	c.held = false
+	for {
+		row, err := c.Next()
+		if row == nil || err != nil {
+			return err
+		}
+		if !rising(P(row).key()[:32], id[:]) {
+			c.held = true
+			return nil
+		}
+	}
+}
+
+// rewind makes Next return the table's first row.
+func (c *cursor[R, P]) rewind() {
+	c.next, c.left, c.any, c.held = 0, 0, false, false
+}
+
+func (c *cursor[R, P]) damaged(err error) error {
+	c.err = c.r.d.at(c.offset(), "table %v: %v", c.table, err)
+	return c.err
+}
+
+// offset is where the next row begins in the file.
+func (c *cursor[R, P]) offset() int64 { return c.end - int64(len(c.rest)) }
+
+// seekEnd makes Next return nothing more.
+func (c *cursor[R, P]) seekEnd() {
+	c.next, c.left, c.any, c.held = len(c.r.index.of(c.table)), 0, false, false
+}
+
+// gainedAt is a row's gained position, given the snapshot's: unknown counts as
+// the newest (DESIGN 1).
+func gainedAt(gained, position uint64) uint64 {
+	if gained == 0 {
+		return position
+	}
+	return gained
+}

@@ -1,0 +1,67 @@
+package snapshot
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"hash"
+
+	"github.com/recoverd/recoverd/recovery"
+)
+
+// contentDigest is the SHA-256 that names a state. It covers kind, base,
+// network, epoch, position and the rows of every table in plain form: what two
+// nodes must agree on. It covers neither ancestors and checksums nor how rows
+// are cut into blocks, so that it outlives a version of the format.
+type contentDigest struct {
+	tables [tableCount]hash.Hash
+	counts Counts
+	plain  []byte // rows of one table not hashed yet
+	table  Table  // the table they are of
+}
+
+const digestDomain = "recoverd catalog state 1\n"
+
+// digestBatch is how many bytes of rows are hashed at once.
+const digestBatch = 32 << 10
+
+func newContentDigest() *contentDigest {
+	c := &contentDigest{plain: make([]byte, 0, digestBatch+maxRow), table: Blobs}
+	for i := range c.tables {
+		c.tables[i] = sha256.New()
+	}
+	return c
+}
+
+// add takes a row of t, in the order of tables and keys, and returns its plain
+// form, which is valid until the next call.
+func add[R any, P codec[R]](c *contentDigest, t Table, row P) []byte {
+	if t != c.table || len(c.plain) >= digestBatch {
+		c.flush()
+		c.table = t
+	}
+	start := len(c.plain)
+	c.plain = row.appendPlain(c.plain)
+	*c.counts.of(t)++
+	return c.plain[start:]
+}
+
+func (c *contentDigest) flush() {
+	c.tables[c.table-1].Write(c.plain)
+	c.plain = c.plain[:0]
+}
+
+// sum ends the digest of a full snapshot with that stamp.
+func (c *contentDigest) sum(s recovery.Stamp) recovery.Digest {
+	c.flush()
+	b := append([]byte(digestDomain), byte(Full))
+	b = append(b, make([]byte, 8+32)...) // no base
+	b = append(b, byte(len(s.Network)))
+	b = append(b, s.Network...)
+	b = binary.BigEndian.AppendUint32(b, s.Epoch)
+	b = binary.BigEndian.AppendUint64(b, s.Position)
+	for t := Blobs; t <= Pools; t++ {
+		b = binary.BigEndian.AppendUint64(b, *c.counts.of(t))
+		b = c.tables[t-1].Sum(b)
+	}
+	return sha256.Sum256(b)
+}

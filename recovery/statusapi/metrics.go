@@ -1,0 +1,197 @@
+package statusapi
+
+import (
+	"net/http"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/recoverd/recoverd/recovery"
+	"github.com/recoverd/recoverd/recovery/worker"
+)
+
+// collector turns one status into metrics at each scrape, so that they all are
+// of one moment. Labels are fixed words: no ids, no names of peers.
+//
+// Counters are sums over a run or a process: they fall to zero when a new one
+// begins, as rate() expects. What counts a pass or a state is a gauge.
+type collector struct {
+	cfg   Config
+	descs map[string]*prometheus.Desc
+}
+
+// newScrape returns the handler of /metrics, with a registry of its own.
+func newScrape(cfg Config) http.Handler {
+	return promhttp.HandlerFor(newRegistry(cfg), promhttp.HandlerOpts{MaxRequestsInFlight: 8})
+}
+
+func newRegistry(cfg Config) *prometheus.Registry {
+	registry := prometheus.NewPedanticRegistry()
+	registry.MustRegister(newCollector(cfg),
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return registry
+}
+
+func newCollector(cfg Config) *collector {
+	c := &collector{cfg: cfg, descs: make(map[string]*prometheus.Desc, len(metricTable()))}
+	for _, m := range metricTable() {
+		var labels []string
+		if m.label != "" {
+			labels = []string{m.label}
+		}
+		c.descs[m.name] = prometheus.NewDesc("recoverd_"+m.name, m.help, labels, nil)
+	}
+	return c
+}
+
+// Describe sends every description; it implements prometheus.Collector.
+func (c *collector) Describe(out chan<- *prometheus.Desc) {
+	for _, d := range c.descs {
+		out <- d
+	}
+}
+
+// Collect takes one status and sends what it says; it implements
+// prometheus.Collector.
+func (c *collector) Collect(out chan<- prometheus.Metric) {
+	m := emitter{descs: c.descs, out: out}
+	st := c.cfg.Worker.Status()
+	m.gauge("build_info", 1, c.cfg.Version)
+	m.gauge("start_time_seconds", float64(st.Started.UnixMilli())/1e3)
+	m.gauge("loop_last_turn_timestamp_seconds", float64(c.cfg.Worker.LastTurn().UnixMilli())/1e3)
+	m.machine(st)
+	m.counters(st.Counters)
+	m.unsettled(st)
+	m.facts(st)
+	if c.cfg.Loop != nil {
+		m.loop(c.cfg.Loop())
+	}
+	if c.cfg.Peers != nil {
+		m.peers(c.cfg.Peers())
+	}
+	if c.cfg.Checkpoint != nil {
+		m.checkpoint(c.cfg.Checkpoint())
+	}
+}
+
+// emitter sends metrics by name; the type of a metric follows from the method.
+type emitter struct {
+	descs map[string]*prometheus.Desc
+	out   chan<- prometheus.Metric
+}
+
+func (m emitter) gauge(name string, value float64, label ...string) {
+	m.out <- prometheus.MustNewConstMetric(m.descs[name], prometheus.GaugeValue, value, label...)
+}
+
+func (m emitter) counter(name string, value uint64, label ...string) {
+	m.out <- prometheus.MustNewConstMetric(m.descs[name], prometheus.CounterValue, float64(value), label...)
+}
+
+func (m emitter) flag(name string, set bool, label ...string) {
+	value := 0.0
+	if set {
+		value = 1
+	}
+	m.gauge(name, value, label...)
+}
+
+func (m emitter) machine(st worker.Status) {
+	for p := recovery.PhaseWaiting; p <= recovery.PhaseHalted; p++ {
+		m.flag("phase", st.Phase == p, p.String())
+	}
+	m.flag("paused", st.Paused)
+	m.flag("blocked", st.Blocked != "")
+	m.flag("read_trouble", st.Trouble != "")
+	m.gauge("run", float64(st.Run))
+	m.counter("ownership_refusals_total", st.OwnershipRefusals)
+	m.counter("notices_dropped_total", st.NoticesDropped)
+}
+
+func (m emitter) counters(c recovery.Counters) {
+	m.gauge("pass_looked_blobs", float64(c.Looked))
+	m.counter("stored_blobs_total", c.Stored)
+	m.counter("stored_bytes_total", c.StoredBytes)
+	m.counter("skipped_blobs_total", c.AlreadyStored, string(recovery.AlreadyStored))
+	m.counter("skipped_blobs_total", c.NotCertified, string(recovery.NotCertified))
+	m.counter("skipped_blobs_total", c.Expired, string(recovery.Expired))
+	m.counter("cancelled_syncs_total", c.Cancelled)
+	m.counter("parkings_total", c.Parkings)
+	m.counter("passes_total", c.Passes)
+	m.counter("resumes_total", c.Resumes)
+}
+
+func (m emitter) unsettled(st worker.Status) {
+	u := st.Unsettled
+	m.gauge("unsettled_blobs", float64(u.Waiting), recovery.Waiting.String())
+	m.gauge("unsettled_blobs", float64(u.Fetching), recovery.Fetching.String())
+	m.gauge("unsettled_blobs", float64(u.Flushing), recovery.Flushing.String())
+	m.gauge("unsettled_blobs", float64(u.Retrying), recovery.Retrying.String())
+	m.gauge("unsettled_blobs", float64(u.Parked), recovery.Parked.String())
+	m.gauge("in_flight_bytes", float64(st.BytesInFlight))
+}
+
+// facts are sent as far as they are known.
+func (m emitter) facts(st worker.Status) {
+	if o := st.Ownership; o != nil {
+		m.gauge("ownership_epoch", float64(o.Epoch))
+		m.gauge("owned_shards", float64(o.Owned.Len()))
+		m.gauge("network_shards", float64(o.TotalShards))
+	}
+	for _, b := range []struct {
+		which string
+		bound *recovery.Bound
+	}{{"covered", st.Covered}, {"bound", st.Bound}, {"newest", st.Newest}} {
+		if b.bound != nil {
+			m.gauge("catalog_position", float64(b.bound.Position), b.which)
+			m.gauge("catalog_epoch", float64(b.bound.Epoch), b.which)
+		}
+	}
+	if st.Newest != nil {
+		m.gauge("catalog_blobs", float64(st.CatalogBlobs))
+		if st.CatalogBytes != recovery.SizeUnknown {
+			m.gauge("catalog_bytes", float64(st.CatalogBytes))
+		}
+	}
+	if st.Room != (recovery.Room{}) {
+		m.gauge("store_free_bytes", float64(st.Room.Free))
+		m.gauge("store_min_free_bytes", float64(st.Room.Min))
+	}
+	m.gauge("peers", float64(st.Peers.Total))
+	m.gauge("peers_reachable", float64(st.Peers.Reachable))
+}
+
+func (m emitter) loop(l worker.LoopStats) {
+	m.out <- prometheus.MustNewConstMetric(m.descs["loop_busy_seconds_total"], prometheus.CounterValue, l.Busy.Seconds())
+	m.out <- prometheus.MustNewConstMetric(m.descs["loop_saving_seconds_total"], prometheus.CounterValue, l.Saving.Seconds())
+	m.counter("saves_total", uint64(max(l.Saves, 0)))
+}
+
+// peers adds up what all peers did.
+func (m emitter) peers(views []PeerView) {
+	var sum PeerView
+	for _, v := range views {
+		sum.Fetched += v.Fetched
+		sum.FetchedBytes += v.FetchedBytes
+		sum.Absent += v.Absent
+		sum.WrongBytes += v.WrongBytes
+		sum.Failed += v.Failed
+		sum.Unreachable += v.Unreachable
+		sum.InFlight += v.InFlight
+	}
+	m.counter("peer_tries_total", sum.Fetched, "fetched")
+	m.counter("peer_tries_total", sum.Absent, string(recovery.Absent))
+	m.counter("peer_tries_total", sum.WrongBytes, string(recovery.WrongBytes))
+	m.counter("peer_tries_total", sum.Failed, "failed")
+	m.counter("peer_tries_total", sum.Unreachable, string(recovery.Unreachable))
+	m.counter("peer_fetched_bytes_total", sum.FetchedBytes)
+	m.gauge("peer_requests_in_flight", float64(sum.InFlight))
+}
+
+func (m emitter) checkpoint(v CheckpointView) {
+	m.counter("checkpoint_fallbacks_total", v.Fallbacks)
+	if !v.SavedAt.IsZero() {
+		m.gauge("checkpoint_saved_timestamp_seconds", float64(v.SavedAt.UnixMilli())/1e3)
+	}
+}

@@ -1,0 +1,61 @@
+package statusapi
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+)
+
+// Limits of a connection. An answer is small and is made at once; whoever needs
+// longer than these is not reading.
+const (
+	headerTimeout  = 5 * time.Second
+	requestTimeout = 10 * time.Second
+	answerTimeout  = 30 * time.Second
+	idleTimeout    = 60 * time.Second
+	maxHeaderBytes = 16 << 10
+	// closeGrace is how long answers under way may take when serving ends.
+	closeGrace = 2 * time.Second
+)
+
+// Serve answers everything on a listener of ListenTCP or ListenUnix until ctx
+// ends, which is no error. It owns the listener, and has closed it and ended its
+// goroutines when it returns.
+func (s *Server) Serve(ctx context.Context, l net.Listener) error { return s.serve(ctx, l, s.full) }
+
+// ServeMetrics answers /metrics, /livez and /readyz on any listener, else as
+// Serve does.
+func (s *Server) ServeMetrics(ctx context.Context, l net.Listener) error {
+	return s.serve(ctx, l, s.metrics)
+}
+
+func (s *Server) serve(ctx context.Context, l net.Listener, handler http.Handler) error {
+	server := &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: headerTimeout,
+		ReadTimeout:       requestTimeout,
+		WriteTimeout:      answerTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeaderBytes,
+		ErrorLog:          s.cfg.ErrorLog,
+		// Questions that still wait for the worker end with ctx.
+		BaseContext:                  func(net.Listener) context.Context { return ctx },
+		DisableGeneralOptionsHandler: true,
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- server.Serve(limitConns(l, s.cfg.MaxConns)) }()
+	select {
+	case err := <-ended:
+		return fmt.Errorf("serve status on %s: %w", l.Addr(), err)
+	case <-ctx.Done():
+	}
+	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeGrace)
+	defer cancel()
+	if err := server.Shutdown(grace); err != nil {
+		_ = server.Close() // what is left did not read its answer
+	}
+	<-ended
+	return nil
+}

@@ -1,0 +1,60 @@
+package statusapi
+
+import (
+	"time"
+
+	"github.com/recoverd/recoverd/recovery"
+)
+
+// PeerView is what an operator sees of one peer. Counts are sums since the start
+// of the process, of tries: one blob may try several peers.
+type PeerView struct {
+	Name  string `json:"name"`  // without credentials
+	State string `json:"state"` // reachable, resting or unreachable
+
+	Fetched      uint64 `json:"fetched"`       // pieces served and verified
+	FetchedBytes uint64 `json:"fetched_bytes"` // of those
+	Absent       uint64 `json:"absent"`        // it does not have the piece
+	WrongBytes   uint64 `json:"wrong_bytes"`   // what it sent is not the piece
+	Failed       uint64 `json:"failed"`        // reached, and could not serve
+	Unreachable  uint64 `json:"unreachable"`   // gave no answer
+
+	LastError      string    `json:"last_error"`
+	LastErrorAt    time.Time `json:"last_error_at,omitzero"`
+	BytesPerSecond float64   `json:"bytes_per_second"`
+	InFlight       int       `json:"in_flight"`
+}
+
+// CheckpointView is what is durable about the progress.
+type CheckpointView struct {
+	Path    string        `json:"path"`
+	Run     uint64        `json:"run"`
+	Seq     uint64        `json:"seq"` // rises with every save
+	Cursor  recovery.Mark `json:"cursor"`
+	SavedAt time.Time     `json:"saved_at,omitzero"`
+	// Source is the copy that this process started from; Note says what was lost
+	// or set aside then, or is empty.
+	Source string `json:"source"`
+	Note   string `json:"note"`
+	// Fallbacks counts the copies that were damaged and passed over (hazard 15).
+	Fallbacks uint64 `json:"fallbacks"`
+}
+
+// StoreView is where pieces are kept, and how.
+type StoreView struct {
+	Root     string `json:"root"`
+	Layout   string `json:"layout"`
+	Identity string `json:"identity"`
+	// Foreign: there are pieces that others wrote. Their names were not hashed
+	// until verify has been through (I5).
+	Foreign bool `json:"foreign"`
+	// Durability is how bytes are made durable: the flush in use and why.
+	Durability string `json:"durability"`
+}
+
+// RoomView is the free space of the store's fullest volume.
+type RoomView struct {
+	FreeBytes    uint64 `json:"free_bytes"`
+	MinFreeBytes uint64 `json:"min_free_bytes"` // below it the scan waits
+	Low          bool   `json:"low"`
+}

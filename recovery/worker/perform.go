@@ -1,0 +1,166 @@
+package worker
+
+import (
+	"context"
+
+	"github.com/recoverd/recoverd/recovery"
+	"github.com/recoverd/recoverd/syncer"
+)
+
+// perform starts each effect in the order given. The checkpoint keeps the order
+// of saves; everything else runs on its own and answers with an event.
+func (w *Worker) perform(ctx context.Context, effects []recovery.Effect) {
+	for _, effect := range effects {
+		switch e := effect.(type) {
+		case recovery.LoadCheckpoint:
+			w.ask(func() recovery.Event { return w.load() }, ctx)
+		case recovery.TakeBound:
+			w.ask(func() recovery.Event { return w.takeBound(ctx, e) }, ctx)
+		case recovery.OpenStore:
+			w.ask(func() recovery.Event { return w.openStore(ctx, e) }, ctx)
+		case recovery.ReadPage:
+			w.ask(func() recovery.Event { return w.readPage(ctx, e) }, ctx)
+		case recovery.LookUp:
+			w.ask(func() recovery.Event { return w.lookUp(ctx, e) }, ctx)
+		case recovery.Sync:
+			w.ask(func() recovery.Event { return w.sync(ctx, e) }, ctx)
+		case recovery.CancelRun:
+			w.cfg.Syncer.CancelRun(e.Run)
+		case recovery.Save:
+			w.save(ctx, e)
+		case recovery.Halt:
+			w.halted = &HaltError{Reason: e.Reason, Misconfigured: e.Misconfigured}
+			w.notices.tell(e)
+		case recovery.Finished:
+			w.finished = true
+			w.result.Unsettled = w.machine.Unsettled()
+		default:
+			w.notices.tell(e)
+		}
+	}
+}
+
+// ask runs a question on a goroutine of its own and delivers its answer.
+func (w *Worker) ask(question func() recovery.Event, ctx context.Context) {
+	w.group.Go(func() error {
+		w.deliver(ctx, question())
+		return nil
+	})
+}
+
+// deliver hands an event to the loop, or drops it when the loop has ended.
+func (w *Worker) deliver(ctx context.Context, event recovery.Event) {
+	select {
+	case w.events <- event:
+	case <-ctx.Done():
+	}
+}
+
+func (w *Worker) load() recovery.Event {
+	loaded, err := w.cfg.Checkpoint.Load()
+	if err != nil {
+		return recovery.LoadFailed{Err: err}
+	}
+	return loaded
+}
+
+func (w *Worker) takeBound(ctx context.Context, e recovery.TakeBound) recovery.Event {
+	tip, err := w.cfg.Catalog.Pin(ctx)
+	if err != nil {
+		return recovery.BoundFailed{Seq: e.Seq, Err: err}
+	}
+	return recovery.BoundTaken{Seq: e.Seq, Tip: tip}
+}
+
+func (w *Worker) openStore(ctx context.Context, e recovery.OpenStore) recovery.Event {
+	report, err := w.cfg.Store.Prepare(ctx, e.Request)
+	if err != nil {
+		return recovery.StoreFailed{Seq: e.Seq, Err: err}
+	}
+	return recovery.StoreOpened{Seq: e.Seq, Report: report}
+}
+
+// readPage reads a page and marks what is stored, off the loop, so that both are
+// done when the machine gets it.
+func (w *Worker) readPage(ctx context.Context, e recovery.ReadPage) recovery.Event {
+	info, err := w.cfg.Catalog.Page(ctx, e.After, e.Buf)
+	if err == nil {
+		err = w.mark(ctx, e.Buf[:info.N])
+	}
+	if err != nil {
+		return recovery.PageFailed{Seq: e.Seq, Err: err}
+	}
+	return recovery.PageRead{Seq: e.Seq, Rows: e.Buf, Info: info}
+}
+
+func (w *Worker) lookUp(ctx context.Context, e recovery.LookUp) recovery.Event {
+	stamp, rows, err := w.cfg.Catalog.Lookup(ctx, e.IDs)
+	if err == nil {
+		err = w.mark(ctx, rows)
+	}
+	if err != nil {
+		return recovery.LookupFailed{Seq: e.Seq, Err: err}
+	}
+	return recovery.LookedUp{Seq: e.Seq, Stamp: stamp, Rows: rows}
+}
+
+// mark sets Stored on the rows. What is flying, for a superseded run or for the
+// node, has a name that may not be durable: it counts as missing, and its sync
+// joins the flight and waits for the barrier (hazard 77).
+func (w *Worker) mark(ctx context.Context, rows []recovery.Row) error {
+	if err := w.cfg.Store.Mark(ctx, rows); err != nil {
+		return err
+	}
+	for i := range rows {
+		if rows[i].Stored && w.cfg.Syncer.Flying(rows[i].ID) {
+			rows[i].Stored = false
+		}
+	}
+	return nil
+}
+
+// sync follows one watch to its end and tells when the slot is free.
+func (w *Worker) sync(ctx context.Context, e recovery.Sync) recovery.Event {
+	watch := w.cfg.Syncer.Sync(syncer.Request{Run: e.Run, Blob: e.Blob, Covers: e.Covers, Placement: e.Placement})
+	sealed := false
+	for {
+		changed := watch.Changed()
+		stage := watch.Status().Stage
+		if stage == syncer.Done {
+			break
+		}
+		if stage == syncer.Stored && !sealed {
+			sealed = true
+			w.deliver(ctx, recovery.Sealed{Run: e.Run, Seq: e.Seq, ID: e.Blob.ID})
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+	outcome, err := watch.Wait(ctx)
+	if err != nil {
+		return nil
+	}
+	synced := recovery.Synced{Run: e.Run, Seq: e.Seq, ID: e.Blob.ID, Outcome: outcome}
+	if outcome.Result == recovery.Cancelled {
+		synced.Delay = w.cfg.Delays.Delay(e.Attempt)
+	}
+	return synced
+}
+
+// save hands a record to the checkpoint and tells the loop when it is durable.
+func (w *Worker) save(ctx context.Context, e recovery.Save) {
+	write := w.cfg.Checkpoint.Save
+	if e.Less {
+		write = w.cfg.Checkpoint.Reset
+	}
+	write(e.Record, func(err error) {
+		if err != nil {
+			w.deliver(ctx, recovery.SaveFailed{Seq: e.Seq, Err: err})
+			return
+		}
+		w.deliver(ctx, recovery.Saved{Seq: e.Seq})
+	})
+}

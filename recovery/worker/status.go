@@ -1,0 +1,115 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"math"
+	"sync/atomic"
+	"time"
+
+	"github.com/recoverd/recoverd/recovery"
+)
+
+// Status is the machine's status with what only the host can know.
+type Status struct {
+	recovery.Status
+	At      time.Time `json:"at"`
+	Started time.Time `json:"started"`
+	// BlobsPerSecond and BytesPerSecond are what was synced lately (an
+	// exponential average over about 10 s).
+	BlobsPerSecond float64 `json:"blobs_per_second"`
+	BytesPerSecond float64 `json:"bytes_per_second"`
+	// OwnershipTrouble is why the newest ownership document was refused, or "";
+	// OwnershipRefusals counts such documents.
+	OwnershipTrouble  string `json:"ownership_trouble"`
+	OwnershipRefusals uint64 `json:"ownership_refusals"`
+	// NoticesDropped counts what observers were too slow to be told.
+	NoticesDropped uint64 `json:"notices_dropped"`
+}
+
+// Status returns the newest published status; it never blocks.
+func (w *Worker) Status() Status { return *w.status.Load() }
+
+// ErrEnded is returned by questions to a worker whose Run has ended.
+var ErrEnded = errors.New("worker: it has ended")
+
+// Unsettled returns the unsettled list in id order, asked on the loop.
+func (w *Worker) Unsettled(ctx context.Context) ([]recovery.Unsettled, error) {
+	answer := make(chan []recovery.Unsettled, 1)
+	select {
+	case w.calls <- func(m *recovery.Machine) { answer <- m.Unsettled() }:
+		return <-answer, nil
+	case <-w.done:
+		return nil, ErrEnded
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// LastTurn returns when the loop last turned: the liveness of the process.
+func (w *Worker) LastTurn() time.Time { return time.Unix(0, w.loop.turns.Load()) }
+
+func (w *Worker) publish(now time.Time) {
+	s := Status{Status: w.machine.Status(), At: now, Started: w.started, NoticesDropped: w.notices.dropped.Load()}
+	w.progress.note(now, s.Counters)
+	s.BlobsPerSecond, s.BytesPerSecond = w.progress.blobs, w.progress.bytes
+	s.OwnershipTrouble, s.OwnershipRefusals = w.trouble.get()
+	w.status.Store(&s)
+	w.fresh = now
+}
+
+// progressRate averages what is synced over about 10 s.
+type progressRate struct {
+	at           time.Time
+	last         recovery.Counters
+	blobs, bytes float64
+}
+
+func (r *progressRate) note(now time.Time, c recovery.Counters) {
+	dt := now.Sub(r.at).Seconds()
+	if r.at.IsZero() || c.Stored < r.last.Stored {
+		r.at, r.last = now, c
+		return
+	}
+	if dt < 0.05 {
+		return
+	}
+	keep := math.Exp(-dt / 10)
+	r.blobs = keep*r.blobs + (1-keep)*float64(c.Stored-r.last.Stored)/dt
+	r.bytes = keep*r.bytes + (1-keep)*float64(c.StoredBytes-r.last.StoredBytes)/dt
+	r.at, r.last = now, c
+}
+
+// loopStats measures the loop: when it last turned, how long it computed, and
+// how much of that went into taking values to save.
+type loopStats struct {
+	turns  atomic.Int64 // Unix nanoseconds of the last turn
+	busy   atomic.Int64 // nanoseconds inside Step
+	saving atomic.Int64 // of these, in steps that took a value to save
+	saves  atomic.Int64
+}
+
+func (s *loopStats) note(effects []recovery.Effect, before time.Time) {
+	spent := time.Since(before).Nanoseconds()
+	s.busy.Add(spent)
+	for _, e := range effects {
+		if _, ok := e.(recovery.Save); ok {
+			s.saving.Add(spent)
+			s.saves.Add(1)
+		}
+	}
+}
+
+// LoopStats says how busy the loop was since the worker was made.
+type LoopStats struct {
+	Busy   time.Duration // inside the machine
+	Saving time.Duration // of these, in steps that took a value to save
+	Saves  int64
+}
+
+// Loop returns the loop's statistics.
+func (w *Worker) Loop() LoopStats {
+	return LoopStats{
+		Busy: time.Duration(w.loop.busy.Load()), Saving: time.Duration(w.loop.saving.Load()), Saves: w.loop.saves.Load(),
+	}
+}

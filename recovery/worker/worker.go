@@ -1,0 +1,284 @@
+// Package worker is the spine of recoverd: one goroutine owns a
+// recovery.Machine, performs its effects through small ports, and turns what
+// comes back into events.
+//
+//	w, err := worker.New(worker.Config{Checkpoint: ..., Catalog: ..., ...})
+//	result, err := w.Run(ctx)
+//
+// Run returns when ctx ends (after a graceful stop), when the work is complete
+// and that was asked for, or when durability is in doubt.
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/recoverd/recoverd/recovery"
+)
+
+// Config says what a worker works with. Checkpoint, Ownership, Catalog, Store,
+// Syncer and Delays are required.
+type Config struct {
+	Machine    recovery.Config
+	Checkpoint Checkpoint
+	Ownership  Ownership
+	Catalog    Catalog
+	Follower   Follower // nil: the catalog never changes
+	Store      Store
+	Syncer     Syncer
+	Peers      Peers // nil: peers are taken to be reachable
+	Delays     Delays
+	Observers  []Observer
+
+	// ExitWhenComplete ends Run at the first complete or incomplete.
+	ExitWhenComplete bool
+	// StopGrace is how long syncs under way may go on after ctx has ended before
+	// they are cancelled; default 10 s.
+	StopGrace time.Duration
+	// RoomEvery is the time between two looks at the free space; default 1 s.
+	RoomEvery time.Duration
+}
+
+func (c Config) withDefaults() Config {
+	if c.StopGrace == 0 {
+		c.StopGrace = 10 * time.Second
+	}
+	if c.RoomEvery == 0 {
+		c.RoomEvery = time.Second
+	}
+	return c
+}
+
+// ErrConfig reports a worker that cannot be made from its Config.
+var ErrConfig = errors.New("worker: bad configuration")
+
+// Validate reports, wrapping ErrConfig, the first thing that is missing.
+func (c Config) Validate() error {
+	for _, port := range []struct {
+		name    string
+		missing bool
+	}{
+		{"Checkpoint", c.Checkpoint == nil}, {"Ownership", c.Ownership == nil}, {"Catalog", c.Catalog == nil},
+		{"Store", c.Store == nil}, {"Syncer", c.Syncer == nil}, {"Delays", c.Delays == nil},
+	} {
+		if port.missing {
+			return fmt.Errorf("%w: %s is missing", ErrConfig, port.name)
+		}
+	}
+	return c.Machine.Validate()
+}
+
+// HaltError says that the process must end: after it nothing may be
+// acknowledged (I12), or, with Misconfigured, a human must change something.
+type HaltError struct {
+	Reason        string
+	Misconfigured bool
+}
+
+func (e *HaltError) Error() string { return "halted: " + e.Reason }
+
+// Result is how a run ended.
+type Result struct {
+	// Phase is the machine's when it was decided to stop.
+	Phase recovery.Phase
+	// Unsettled lists what is not done, in id order.
+	Unsettled []recovery.Unsettled
+}
+
+// Worker runs one machine. Its methods other than Run may be called from any
+// goroutine at any time.
+type Worker struct {
+	cfg     Config
+	machine *recovery.Machine
+	started time.Time
+	ran     atomic.Bool
+
+	events chan recovery.Event
+	calls  chan func(*recovery.Machine)
+	done   chan struct{} // closed when Run has ended
+	group  *errgroup.Group
+
+	status   atomic.Pointer[Status]
+	progress progressRate
+	loop     loopStats
+	trouble  portTrouble
+	notices  *notices
+	result   Result
+	halted   *HaltError
+	stopping bool
+	finished bool
+	fresh    time.Time // when the status was last published
+}
+
+// queue is the room for answers on their way to the loop. A full queue makes
+// senders wait, never the loop.
+const queue = 1_024
+
+// New makes a worker. Errors wrap ErrConfig or recovery.ErrConfig.
+func New(cfg Config) (*Worker, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	machine, err := recovery.New(cfg.Machine)
+	if err != nil {
+		return nil, err
+	}
+	w := &Worker{
+		cfg: cfg.withDefaults(), machine: machine, started: time.Now(), notices: newNotices(cfg.Observers),
+		events: make(chan recovery.Event, queue),
+		calls:  make(chan func(*recovery.Machine)), done: make(chan struct{}),
+	}
+	w.publish(time.Now())
+	return w, nil
+}
+
+// Run works until ctx ends and the stop that follows is finished, or until the
+// worker has nothing more to do. It may be called once. The error is a
+// *HaltError when the machine halted; everything the worker started has ended
+// by then, unless a halt left a write hanging in the kernel.
+func (w *Worker) Run(ctx context.Context) (Result, error) {
+	if w.ran.Swap(true) {
+		return Result{}, errors.New("worker: Run was called before")
+	}
+	defer close(w.done)
+	inner, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	w.group, inner = errgroup.WithContext(inner)
+	w.group.Go(func() error { return w.watchOwnership(inner) })
+	w.group.Go(func() error { return w.watchRoom(inner) })
+	if w.cfg.Follower != nil {
+		w.group.Go(func() error { return w.watchCatalog(inner) })
+	}
+	if w.cfg.Peers != nil {
+		w.group.Go(func() error { return w.watchPeers(inner) })
+	}
+	w.perform(inner, w.machine.Start())
+	err := w.runLoop(ctx, inner)
+	cancel()
+	w.join(err)
+	w.publish(time.Now())
+	w.notices.close()
+	return w.result, err
+}
+
+// join waits for everything the worker started; after a halt for half a second
+// at most, because a write may hang for ever.
+func (w *Worker) join(err error) {
+	joined := make(chan struct{})
+	go func() {
+		defer close(joined)
+		_ = w.group.Wait() // each error was told to the loop before
+	}()
+	var patience <-chan time.Time
+	if err != nil {
+		patience = time.After(500 * time.Millisecond)
+	}
+	select {
+	case <-joined:
+	case <-patience:
+	}
+}
+
+// runLoop is the host loop of package recovery.
+func (w *Worker) runLoop(ctx, inner context.Context) error {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	stop, grace := ctx.Done(), (<-chan time.Time)(nil)
+	for {
+		var event recovery.Event
+		select {
+		case event = <-w.events:
+		case call := <-w.calls:
+			call(w.machine)
+		case <-timer.C:
+		case <-stop:
+			stop, grace = nil, time.After(w.cfg.StopGrace)
+			w.result.Phase = w.machine.Phase()
+			w.stopping, event = true, recovery.StopAsked{Drain: true}
+		case <-grace:
+			grace, event = nil, recovery.StopAsked{}
+		}
+		if err := w.turn(inner, event); err != nil || w.finished {
+			return err
+		}
+		if w.cfg.ExitWhenComplete && !w.stopping && w.atTheEnd() {
+			w.stopping = true
+			if err := w.turn(inner, recovery.StopAsked{Drain: true}); err != nil || w.finished {
+				return err
+			}
+		}
+		timer.Reset(w.untilWake())
+	}
+}
+
+func (w *Worker) atTheEnd() bool {
+	w.result.Phase = w.machine.Phase()
+	return w.result.Phase == recovery.PhaseComplete || w.result.Phase == recovery.PhaseIncomplete
+}
+
+// batch bounds the events of one turn, so that the clock is read and the status
+// published in between.
+const batch = 256
+
+// turn tells the machine the time, then an event (nil: none) and whatever else
+// has arrived.
+func (w *Worker) turn(inner context.Context, event recovery.Event) error {
+	now := time.Now()
+	w.loop.turns.Store(now.UnixNano())
+	if err := w.step(inner, recovery.Tick{Now: now.Sub(w.started), Wall: now}); err != nil {
+		return err
+	}
+	for n := 0; n < batch; n++ {
+		if event != nil {
+			if err := w.step(inner, event); err != nil || w.finished {
+				return err
+			}
+		}
+		select {
+		case event = <-w.events:
+			continue
+		default:
+		}
+		break
+	}
+	if now.Sub(w.fresh) >= statusEvery || w.status.Load().Phase != w.machine.Phase() {
+		w.publish(now)
+	}
+	return nil
+}
+
+func (w *Worker) step(inner context.Context, event recovery.Event) error {
+	before := time.Now()
+	effects, err := w.machine.Step(event)
+	if err != nil {
+		return &HaltError{Reason: err.Error()}
+	}
+	w.loop.note(effects, before)
+	w.perform(inner, effects)
+	if w.halted != nil {
+		return w.halted
+	}
+	return nil
+}
+
+// untilWake is how long the loop may sleep: until the machine wants a Tick, and
+// never longer than the heartbeat.
+func (w *Worker) untilWake() time.Duration {
+	wait := heartbeat
+	if at, ok := w.machine.WakeAt(); ok {
+		wait = min(wait, at-time.Since(w.started))
+	}
+	return max(wait, 0)
+}
+
+// heartbeat is the longest the loop sleeps, and statusEvery how often the
+// status is made anew while it is busy.
+const (
+	heartbeat   = 250 * time.Millisecond
+	statusEvery = 100 * time.Millisecond
+)

@@ -1,0 +1,104 @@
+package syncer
+
+import (
+	"context"
+	"errors"
+
+	"github.com/recoverd/recoverd/recovery"
+)
+
+// Handler syncs blobs. Its methods may be called from many goroutines.
+//
+// It bounds what waits for durability, and nothing else: how many blobs and
+// bytes are in flight is up to those who ask (I10).
+type Handler struct {
+	cfg     Config // with defaults
+	barrier *barrier
+	table   table
+}
+
+var (
+	errWithdrawn = errors.New("the request was cancelled")
+	errClosed    = errors.New("the syncer is closed")
+)
+
+// New returns a Handler. Errors wrap ErrConfig. The store and the fetcher stay
+// the caller's, who closes them after the Handler.
+func New(cfg Config) (*Handler, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	cfg = cfg.withDefaults()
+	return &Handler{
+		cfg:     cfg,
+		barrier: newBarrier(cfg.Barrier),
+		table:   table{flights: make(map[recovery.BlobID]*flight)},
+	}, nil
+}
+
+// Sync asks for a blob and returns at once. If the blob is under way for the
+// same covers and placement, whatever the run, the request shares that flight;
+// if it is under way otherwise, a flight of its own follows (I9, hazard 88).
+// Every Watch ends, with an outcome that holds for this request.
+func (h *Handler) Sync(req Request) *Watch {
+	w, f, ctx := h.table.join(req)
+	switch {
+	case w == nil:
+		w = newFlight(req).admit(req.Run)
+		w.finish(w.stopped(errClosed))
+	case f != nil:
+		go h.fly(ctx, f)
+	}
+	return w
+}
+
+// fly flies f, and then those that waited for it, one after the other.
+func (h *Handler) fly(ctx context.Context, f *flight) {
+	defer h.table.running.Done()
+	for f != nil {
+		s := blobSync{handler: h, flight: f}
+		outcome := s.run(ctx)
+		var watches []*Watch
+		watches, f, ctx = h.table.land(f)
+		// After landing, so that whoever asks again on hearing it finds no flight
+		// that has ended.
+		for _, w := range watches {
+			w.finish(outcome)
+		}
+	}
+}
+
+// CancelRun takes back every request of a run: its watches end at once with
+// Cancelled (stopped). Flights that nobody else wants are stopped; they are not
+// waited for, and pieces already handed to the barrier become durable all the
+// same. Requests made later are not touched.
+func (h *Handler) CancelRun(run uint64) {
+	h.withdraw(func(of uint64) bool { return of == run }, errWithdrawn)
+}
+
+func (h *Handler) withdraw(match func(run uint64) bool, why error) {
+	for _, w := range h.table.withdraw(match) {
+		w.finish(w.stopped(why))
+	}
+}
+
+// Flying reports whether a flight of the blob is under way. Its pieces may then
+// stand in the store under names that a power cut would take back (I5). So
+// whoever lists the store and takes what is there for settled must ask after
+// the listing, and leave out what is flying.
+func (h *Handler) Flying(id recovery.BlobID) bool { return h.table.has(id) }
+
+// Err returns the failed flush after which nothing is acknowledged any more, or
+// nil. It wraps ErrNotDurable. The process reports it and ends (I12).
+func (h *Handler) Err() error { return h.barrier.failure() }
+
+// Close takes back every request, lets nothing more in, and returns when every
+// goroutine has ended: what the barrier held is durable then, or the error says
+// that it is not (ErrNotDurable). It may be called more than once.
+func (h *Handler) Close() error {
+	h.table.close()
+	h.withdraw(func(uint64) bool { return true }, errClosed)
+	h.table.running.Wait()
+	h.barrier.close()
+	return h.barrier.failure()
+}

@@ -1,0 +1,179 @@
+package peer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/recoverd/recoverd/recovery"
+	"github.com/recoverd/recoverd/syncer"
+)
+
+// Pool asks peers for pieces, the best first, and fails over to the others. It
+// is a syncer.Fetcher. Its methods may be called from many goroutines.
+type Pool struct {
+	cfg     Config
+	board   *board
+	buffers sync.Pool // of *[]byte, cfg.BufferSize long
+
+	stop      context.CancelFunc
+	stopped   <-chan struct{}
+	keepers   sync.WaitGroup
+	closeOnce sync.Once
+	closeErr  error
+}
+
+var _ syncer.Fetcher = (*Pool)(nil)
+
+// New returns a pool of peers, in the order of preference among equals. The pool
+// owns the peers from then on, also if an error is returned, which wraps
+// ErrConfig. Equal names are told apart by "#2", "#3".
+func New(cfg Config, peers ...Peer) (*Pool, error) {
+	cfg = cfg.withDefaults()
+	err := cfg.Validate()
+	if n := len(peers); err == nil && (n < 1 || n > MaxPeers) {
+		err = fmt.Errorf("%w: %d peers, want 1 to %d", ErrConfig, n, MaxPeers)
+	}
+	if err != nil {
+		return nil, errors.Join(err, closeAll(peers))
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	p := &Pool{cfg: cfg, board: newBoard(cfg.LiarMemory, peers), stop: stop, stopped: ctx.Done()}
+	p.buffers.New = func() any {
+		buf := make([]byte, cfg.BufferSize)
+		return &buf
+	}
+	for _, m := range p.board.members {
+		p.keepers.Go(func() { p.keep(ctx, m) })
+	}
+	return p, nil
+}
+
+// Fetch implements syncer.Fetcher: each usable peer is asked at most once. A
+// peer that is resting or unreachable is not asked; it is named after the
+// others, with ErrNotAsked.
+//
+// Two things end a Fetch at once and are held against no peer: an error of the
+// sink's own, such as a full disk, and the end of ctx. Neither is a
+// *syncer.FetchError, but for a deadline: it is the last answer, after those
+// that peers gave before it.
+func (p *Pool) Fetch(ctx context.Context, piece syncer.Piece, sink syncer.Sink) (string, error) {
+	var answers []syncer.PeerAnswer
+	var tried uint64
+	for {
+		m := p.board.pick(piece, tried)
+		if m == nil {
+			return "", &syncer.FetchError{Answers: append(answers, p.board.leftAlone(tried)...)}
+		}
+		tried |= 1 << m.index
+		err := p.try(ctx, m, piece, sink)
+		if err == nil {
+			return m.name, nil
+		}
+		var broken *sinkError
+		if errors.As(err, &broken) {
+			return "", fmt.Errorf("keep what %s sent: %w", m.name, broken.err)
+		}
+		switch {
+		case errors.Is(ctx.Err(), context.Canceled):
+			return "", fmt.Errorf("fetch from %s: %w", m.name, ended(ctx))
+		case ctx.Err() != nil:
+			answers = append(answers, syncer.PeerAnswer{Peer: m.name, Reason: recovery.Deadline, Err: ended(ctx)})
+			return "", &syncer.FetchError{Answers: answers}
+		}
+		answers = append(answers, syncer.PeerAnswer{Peer: m.name, Reason: asError(err).Reason, Err: err})
+	}
+}
+
+// try transfers a piece from one peer and puts the result on the board.
+func (p *Pool) try(ctx context.Context, m *member, piece syncer.Piece, sink syncer.Sink) error {
+	if status, ok := sink.(syncer.PeerNoter); ok {
+		status.NotePeer(m.name)
+	}
+	buf := p.buffers.Get().(*[]byte)
+	defer p.buffers.Put(buf)
+	t := transfer{
+		cfg: p.cfg, peer: m.peer, piece: piece, size: SizeOf(piece), sink: sink, buf: *buf, began: time.Now(),
+	}
+	err := t.run(ctx)
+	var failed *Error
+	if err != nil && (ctx.Err() != nil || !errors.As(err, &failed)) {
+		p.board.update(m, (*condition).abandon)
+		return err
+	}
+	p.board.end(m, piece, try{began: t.began, answered: t.answered, bytes: sink.Written(), err: failed})
+	return err
+}
+
+// keep brings a peer back that is resting or unreachable, until ctx ends.
+func (p *Pool) keep(ctx context.Context, m *member) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		in, probe, down := p.board.due(m)
+		if !down {
+			select {
+			case <-m.wake:
+				continue
+			case <-ctx.Done():
+				return
+			}
+		}
+		timer.Reset(in)
+		select {
+		case <-timer.C:
+		case <-m.wake:
+			continue
+		case <-ctx.Done():
+			return
+		}
+		if probe {
+			p.probe(ctx, m)
+		} else {
+			p.board.update(m, func(c *condition) { c.rested(time.Now()) })
+		}
+	}
+}
+
+func (p *Pool) probe(ctx context.Context, m *member) {
+	ctx, cancel := context.WithTimeout(ctx, p.cfg.ProbeTimeout)
+	defer cancel()
+	err := m.peer.Probe(ctx)
+	p.board.update(m, func(c *condition) { c.probed(time.Now(), err) })
+}
+
+// Health says how many peers can be asked now: neither resting nor unreachable.
+func (p *Pool) Health() recovery.PeerHealth { return p.board.health() }
+
+// Changed returns nil when the health may differ from what it was when Changed
+// last returned; the first call returns at once. Nothing is missed between two
+// calls. It is for one watcher. It returns ErrClosed after Close, or the error
+// of ctx.
+func (p *Pool) Changed(ctx context.Context) error { return p.board.waitChange(ctx, p.stopped) }
+
+// Close ends the probes, waits for them and closes the peers. No Fetch may be
+// under way, and none may follow.
+func (p *Pool) Close() error {
+	p.closeOnce.Do(func() {
+		p.stop()
+		p.keepers.Wait()
+		var peers []Peer
+		for _, m := range p.board.members {
+			peers = append(peers, m.peer)
+		}
+		p.closeErr = closeAll(peers)
+	})
+	return p.closeErr
+}
+
+func closeAll(peers []Peer) error {
+	var errs []error
+	for _, p := range peers {
+		if err := p.Close(); err != nil {
+			errs = append(errs, fmt.Errorf("close peer %s: %w", p.Name(), err))
+		}
+	}
+	return errors.Join(errs...)
+}

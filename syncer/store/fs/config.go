@@ -1,0 +1,158 @@
+package fs
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/recoverd/recoverd/recovery"
+	"github.com/recoverd/recoverd/syncer/store"
+)
+
+// Config says where a store lies and what it may do. The zero value of a field
+// means its default, but for Root.
+type Config struct {
+	// Root is a path that resolves to a directory, or to a name in an existing
+	// one where the directory is made.
+	Root string
+	// Create lets the store make its root and shard directories while no saved
+	// progress claims them (--store-create, whose default is true).
+	Create bool
+	// Layout is for new stores; default store.Auto.
+	Layout store.Layout
+	// ExpectedPerShard is the number of blobs expected in a shard; it decides
+	// about Auto.
+	ExpectedPerShard uint64
+	// MinFree is the free space in bytes below which the scan waits, on every
+	// volume; default the larger of 5 % of the volume and 1 GiB.
+	MinFree uint64
+	// Durability says how groups are flushed; default DurabilityAuto.
+	Durability Durability
+	// PieceSize returns the exact size in bytes of what one shard holds of a
+	// blob, or recovery.SizeUnknown. Foreign files are held against it. Default:
+	// the size of a raw blob, unknown for any other.
+	PieceSize func(recovery.Blob) int64
+	// ListingMemory bounds the ids kept of directory listings, in bytes; default
+	// 32 MiB. Reading one may need half as much again for a moment.
+	ListingMemory int
+	// Listers is the number of directories read at the same time; default 2 to
+	// 4, by the number of CPUs.
+	Listers int
+}
+
+func (c Config) withDefaults() Config {
+	if c.PieceSize == nil {
+		c.PieceSize = rawSize
+	}
+	if c.ListingMemory == 0 {
+		c.ListingMemory = 32 << 20
+	}
+	if c.Listers == 0 {
+		c.Listers = min(max(runtime.GOMAXPROCS(0), 2), 4)
+	}
+	return c
+}
+
+// rawSize is what a shard holds of a raw blob: all of it.
+func rawSize(b recovery.Blob) int64 {
+	if b.Encoding == recovery.Raw {
+		return b.Size
+	}
+	return recovery.SizeUnknown
+}
+
+// ErrConfig reports a setting outside of its range.
+var ErrConfig = errors.New("fs: bad configuration")
+
+// Validate reports, wrapping ErrConfig, the first setting that makes no sense.
+func (c Config) Validate() error {
+	c = c.withDefaults()
+	switch {
+	case c.Root == "":
+		return fmt.Errorf("%w: the store has no root", ErrConfig)
+	case c.Layout > store.Fanout:
+		return fmt.Errorf("%w: layout is %s", ErrConfig, c.Layout)
+	case c.Durability > Fdatasync:
+		return fmt.Errorf("%w: durability is %s", ErrConfig, c.Durability)
+	case c.ListingMemory < 64<<10 || c.ListingMemory > 1<<32:
+		return fmt.Errorf("%w: listing memory is %d bytes, want 64 KiB to 4 GiB", ErrConfig, c.ListingMemory)
+	case c.Listers < 1 || c.Listers > 64:
+		return fmt.Errorf("%w: %d listers, want 1 to 64", ErrConfig, c.Listers)
+	}
+	return nil
+}
+
+// Durability says how a group of pieces is made durable.
+type Durability uint8
+
+const (
+	// DurabilityAuto is Syncfs where its errors are reported (Linux 5.8), else
+	// Fdatasync.
+	DurabilityAuto Durability = iota
+	// Syncfs flushes the whole volume once a group: best where it is the store's
+	// own, bad where a neighbour writes a lot.
+	Syncfs
+	// Fdatasync flushes each file and each changed directory.
+	Fdatasync
+)
+
+// ErrDurability reports an unknown durability name.
+var ErrDurability = errors.New("fs: unknown durability")
+
+// ParseDurability reads "auto", "syncfs" or "fdatasync".
+func ParseDurability(name string) (Durability, error) {
+	for _, d := range []Durability{DurabilityAuto, Syncfs, Fdatasync} {
+		if d.String() == name {
+			return d, nil
+		}
+	}
+	return 0, fmt.Errorf("%w %.40q (want auto, syncfs or fdatasync)", ErrDurability, name)
+}
+
+func (d Durability) String() string {
+	switch d {
+	case DurabilityAuto:
+		return "auto"
+	case Syncfs:
+		return "syncfs"
+	case Fdatasync:
+		return "fdatasync"
+	}
+	return fmt.Sprintf("durability(%d)", uint8(d))
+}
+
+// MarshalText writes the name.
+func (d Durability) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
+
+// UnmarshalText reads what MarshalText wrote.
+func (d *Durability) UnmarshalText(text []byte) (err error) {
+	*d, err = ParseDurability(string(text))
+	return err
+}
+
+// settle turns DurabilityAuto into what the running kernel deserves.
+func (d Durability) settle() (Durability, error) {
+	if d != DurabilityAuto {
+		return d, nil
+	}
+	var name unix.Utsname
+	if err := unix.Uname(&name); err != nil {
+		return 0, fmt.Errorf("ask for the kernel's version: %w", err)
+	}
+	if syncfsReports(unix.ByteSliceToString(name.Release[:])) {
+		return Syncfs, nil
+	}
+	return Fdatasync, nil
+}
+
+// syncfsReports tells whether syncfs of a kernel release returns write errors.
+// A release that cannot be read is taken for an old one.
+func syncfsReports(release string) bool {
+	var major, minor int
+	if n, err := fmt.Sscanf(release, "%d.%d", &major, &minor); err != nil || n != 2 {
+		return false
+	}
+	return major > 5 || major == 5 && minor >= 8
+}

@@ -1,0 +1,70 @@
+package fs
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+
+	"github.com/recoverd/recoverd/syncer/store"
+)
+
+// readMarker returns a directory's marker, or nil if it has none. decode is
+// store.DecodeRoot or store.DecodeShard.
+func readMarker[M any](dir *os.Root, decode func([]byte) (M, error)) (*M, error) {
+	f, _, err := openRegular(dir, store.MarkerName)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open marker: %w", err)
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, store.MaxMarker+1))
+	if err != nil {
+		return nil, fmt.Errorf("read marker: %w", err)
+	}
+	m, err := decode(data)
+	if err != nil {
+		return nil, fmt.Errorf("read marker %s: %w", joined(dir, store.MarkerName), err)
+	}
+	return &m, nil
+}
+
+// writeMarker gives a directory its marker, durably (hazard 46).
+func writeMarker(dir *os.Root, data []byte) error {
+	temp, f, err := createTemp(dir)
+	if err != nil {
+		return fmt.Errorf("write marker: %w", err)
+	}
+	_, err = f.Write(data)
+	if err == nil {
+		err = f.Sync()
+	}
+	err = errors.Join(err, f.Close())
+	if err == nil {
+		err = dir.Rename(temp, store.MarkerName)
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("write marker: %w", err), dir.Remove(temp))
+	}
+	if err := flushDir(dir, "."); err != nil {
+		return fmt.Errorf("write marker: %w", err)
+	}
+	return nil
+}
+
+// createTemp makes a new file under a temporary name, which is never one that
+// is there already, whatever it is.
+func createTemp(dir *os.Root) (name string, f *os.File, err error) {
+	for range 8 {
+		name = fmt.Sprintf("%s%016x", store.TempPrefix, rand.Uint64())
+		f, err = dir.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, fileMode)
+		if !errors.Is(err, fs.ErrExist) {
+			break
+		}
+	}
+	return name, f, err
+}

@@ -1,0 +1,165 @@
+package fs
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strconv"
+	"sync"
+	"syscall"
+
+	"github.com/recoverd/recoverd/recovery"
+	"github.com/recoverd/recoverd/syncer/store"
+)
+
+// errIrregular: something that is no regular file has a piece's name.
+var errIrregular = errors.New("not a regular file")
+
+// shardDir is the open directory of a shard. Its methods may be called from many
+// goroutines.
+type shardDir struct {
+	number uint32
+	root   *os.Root
+	info   fs.FileInfo
+	fans   fans
+	// cleaned: leftovers were removed. Only Prepare looks at it.
+	cleaned bool
+}
+
+// openShardDir opens a shard's directory. A symbolic link is refused even where
+// it stays inside of the root: what it leads to is somebody else's.
+func openShardDir(root *os.Root, number uint32) (*shardDir, error) {
+	name := strconv.FormatUint(uint64(number), 10)
+	sub, info, err := openSubdir(root, name)
+	if err != nil {
+		return nil, fmt.Errorf("open shard %d: %w", number, err)
+	}
+	return &shardDir{number: number, root: sub, info: info}, nil
+}
+
+// openSubdir opens the directory name of root, and nothing else.
+func openSubdir(root *os.Root, name string) (*os.Root, fs.FileInfo, error) {
+	info, err := root.Lstat(name)
+	if err != nil {
+		return nil, nil, err
+	}
+	if !info.IsDir() {
+		return nil, nil, fmt.Errorf("%s is a %s, not a directory", joined(root, name), kindOf(info))
+	}
+	sub, err := root.OpenRoot(name)
+	if err != nil {
+		return nil, nil, err
+	}
+	now, err := sub.Stat(".")
+	if err == nil && !os.SameFile(info, now) {
+		err = fmt.Errorf("%s was replaced while it was opened", joined(root, name))
+	}
+	if err != nil {
+		return nil, nil, errors.Join(err, sub.Close())
+	}
+	return sub, now, nil
+}
+
+// device is the number of the volume that the directory lies on.
+func (d *shardDir) device() uint64 {
+	return uint64(d.info.Sys().(*syscall.Stat_t).Dev)
+}
+
+// pieceName returns where a piece lies within its shard.
+func pieceName(layout store.Layout, id recovery.BlobID) string {
+	name := id.String()
+	if layout == store.Fanout {
+		return name[:2] + "/" + name
+	}
+	return name
+}
+
+// has reports whether a piece of that size (or of any, if it is unknown) is
+// there. Something else than a regular file is an error wrapping errIrregular.
+func (d *shardDir) has(layout store.Layout, id recovery.BlobID, size int64) (bool, error) {
+	name := pieceName(layout, id)
+	info, err := d.root.Lstat(name)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return false, nil
+	case err != nil:
+		return false, fmt.Errorf("look for a piece in shard %d: %w", d.number, err)
+	case !info.Mode().IsRegular():
+		return false, fmt.Errorf("shard %d: %s is a %s, %w", d.number, name, kindOf(info), errIrregular)
+	}
+	return size == recovery.SizeUnknown || info.Size() == size, nil
+}
+
+// flush makes the names in one directory of the shard durable; "." is its own.
+func (d *shardDir) flush(name string) error {
+	if err := flushDir(d.root, name); err != nil {
+		return fmt.Errorf("flush shard %d: %w", d.number, err)
+	}
+	return nil
+}
+
+// flushDir fsyncs a directory.
+func flushDir(root *os.Root, name string) error {
+	dir, err := root.Open(name)
+	if err != nil {
+		return fmt.Errorf("flush directory: %w", err)
+	}
+	if err := errors.Join(dir.Sync(), dir.Close()); err != nil {
+		return fmt.Errorf("flush directory: %w", err)
+	}
+	return nil
+}
+
+// fans remembers which of a shard's 256 sub-directories are known to be there,
+// and which of those have a durable name. The zero value knows none.
+type fans struct {
+	mu    sync.Mutex
+	state [256]fanState
+}
+
+type fanState uint8
+
+const (
+	fanUnknown fanState = iota
+	fanMade
+	fanDurable
+)
+
+func (f *fans) get(fan byte) fanState {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.state[fan]
+}
+
+func (f *fans) set(fan byte, to fanState) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.state[fan] = max(f.state[fan], to)
+}
+
+// needFan makes the sub-directory of a fan if it is not there. Its name is
+// durable after a flush of the shard's directory, or of the volume.
+func (d *shardDir) needFan(fan byte) error {
+	if d.fans.get(fan) != fanUnknown {
+		return nil
+	}
+	name := fanName(fan)
+	if err := d.root.Mkdir(name, dirMode); err != nil && !errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("make a directory in shard %d: %w", d.number, err)
+	}
+	info, err := d.root.Lstat(name)
+	if err != nil {
+		return fmt.Errorf("make a directory in shard %d: %w", d.number, err)
+	}
+	if !info.IsDir() {
+		return fmt.Errorf("shard %d: %s is a %s, not a directory", d.number, name, kindOf(info))
+	}
+	d.fans.set(fan, fanMade)
+	return nil
+}
+
+func fanName(fan byte) string {
+	const digits = "0123456789abcdef"
+	return string([]byte{digits[fan>>4], digits[fan&15]})
+}
