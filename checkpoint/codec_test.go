@@ -224,7 +224,8 @@ func FuzzDecodeHead(f *testing.F) {
 		}
 		f.Add(mustImage(f, r, order{run: run, seq: 3}).head)
 	}
-	f.Fuzz(func(t *testing.T, value []byte) {
+	f.Fuzz(func(t *testing.T, given []byte) {
+		value := slices.Clone(given)
 		sealAgain(value)
 		h, err := decodeHead(value)
 		if err != nil {
@@ -250,7 +251,8 @@ func FuzzDecodeEntries(f *testing.F) {
 			f.Add(value, sum.entries)
 		}
 	}
-	f.Fuzz(func(t *testing.T, value []byte, entries int) {
+	f.Fuzz(func(t *testing.T, given []byte, entries int) {
+		value := slices.Clone(given)
 		sealAgain(value)
 		sum := listSum{entries: entries, size: len(value), digest: sha(value)}
 		list, err := decodeEntries(value, sum)
@@ -277,7 +279,8 @@ func FuzzReadSlot(f *testing.F) {
 		}
 		f.Add(encodeSlot(mustImage(f, r, order{run: run, seq: 3})))
 	}
-	f.Fuzz(func(t *testing.T, slot []byte) {
+	f.Fuzz(func(t *testing.T, given []byte) {
+		slot := slices.Clone(given)
 		if len(slot) >= slotHeader {
 			sealSlotAgain(slot)
 		}

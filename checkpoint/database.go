@@ -1,6 +1,7 @@
 package checkpoint
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -55,8 +56,8 @@ func openDatabase(fs fsys, path string, timeout time.Duration) (*database, error
 	return nil, fmt.Errorf("open %s: %w", path, err)
 }
 
-// put writes both values in one transaction. After an error it may have
-// happened or not (hazard 48).
+// put writes both values in one transaction (I4), the head behind the number of
+// that transaction. After an error it may have happened or not (hazard 48).
 func (d *database) put(img image) error {
 	err := d.guarded(func() error {
 		return d.fs.commit(d.db, func(tx *bbolt.Tx) error {
@@ -64,7 +65,8 @@ func (d *database) put(img image) error {
 			if err != nil {
 				return err
 			}
-			return errors.Join(b.Put(headKey, img.head), b.Put(listKey, img.list))
+			head := binary.BigEndian.AppendUint64(nil, uint64(tx.ID()))
+			return errors.Join(b.Put(headKey, append(head, img.head...)), b.Put(listKey, img.list))
 		})
 	})
 	if err != nil {

@@ -169,8 +169,8 @@ func TestFullDiskAtEveryWrite(t *testing.T) {
 			return
 		}
 		defer s.Close()
-		h := recordtest.NewHistory(3, 6_000) // some lists are too long for the mirror
-		for range 7 {
+		h := recordtest.NewHistory(3, 5_000) // some lists are too long for the mirror
+		for range 6 {
 			step := h.Next()
 			tried = step.Record
 			if err := s.save(step.Record, step.Less); err != nil {

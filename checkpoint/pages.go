@@ -11,7 +11,9 @@ import (
 // The database as this package writes it: pages of 4 KiB; a root leaf that holds
 // one bucket; in it, inline or as a leaf of its own, two keys. bbolt never splits
 // a leaf of so few keys, so the tree has no branches. Integers are the machine's,
-// as bbolt's are.
+// as bbolt's are. The head's value begins with the number of the transaction that
+// wrote it, which must be the meta page's: so a page whose last write never
+// arrived, or went elsewhere, is noticed although its old content is intact.
 const (
 	pageSize    = 4096
 	pageHeader  = 16 // id u64, flags u16, count u16, overflow u32
@@ -19,6 +21,7 @@ const (
 	bucketLen   = 16 // root page u64 (0: inline), sequence u64
 	metaLen     = 64
 	metaSummed  = metaLen - 8 // what the checksum covers
+	txidLen     = 8           // before the head, big-endian
 
 	flagLeaf     = 0x02
 	flagMeta     = 0x04
@@ -40,14 +43,13 @@ var (
 )
 
 // scanPages reads both values of a database file without bbolt: with ReadAt,
-// within bounds, each page at most once. err is nil only if the file is fit to
-// be opened: both meta pages are intact and follow each other, every page below
-// the high water mark is used exactly once or free, and nothing points outside
-// of where it belongs. Errors are the reader's own, or damage.
-//
-// The values may be returned with damage: they were found through the newest
-// intact meta page, and only the accounting of other pages failed. Their own
-// checksums are the caller's to look at. Data that no page uses is not read.
+// within bounds, each page at most once. It succeeds only if the file is fit to be
+// opened: both meta pages are intact and follow each other, every page below the
+// high water mark is used exactly once or free, and nothing points outside of
+// where it belongs. Otherwise it returns no values at all: a pointer that is
+// damaged may lead to a page that holds those of an older run, checksums and all.
+// The values' own checksums are the caller's to look at. Errors are the reader's
+// own, or damage.
 func scanPages(r io.ReaderAt, size int64) (headValue, list []byte, err error) {
 	if size < 4*pageSize || size > maxDatabase {
 		return nil, nil, damaged("the file is %d bytes long, want %d to %d", size, 4*pageSize, maxDatabase)
@@ -62,15 +64,18 @@ func scanPages(r io.ReaderAt, size int64) (headValue, list []byte, err error) {
 	if headValue, list, err = s.values(m.root); err != nil {
 		return nil, nil, err
 	}
+	if len(headValue) < txidLen || binary.BigEndian.Uint64(headValue) != m.txid {
+		return nil, nil, damaged("the head is not of transaction %d", m.txid)
+	}
 	if err := s.freelist(m.freelist); err != nil {
-		return headValue, list, err
+		return nil, nil, err
 	}
 	for id, used := range s.used {
 		if !used {
-			return headValue, list, damaged("page %d is neither used nor free", id)
+			return nil, nil, damaged("page %d is neither used nor free", id)
 		}
 	}
-	return headValue, list, nil
+	return headValue[txidLen:], list, nil
 }
 
 type pageScan struct {

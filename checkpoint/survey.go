@@ -81,19 +81,13 @@ func (s *survey) addDatabase(fsys fsys, dir string) (err error) {
 	defer func() { err = errors.Join(err, f.Close()) }()
 	s.database = databaseFit
 	head, list, err := scanPages(f, size)
-	switch {
-	case err != nil && !isDamage(err):
+	if err != nil && !isDamage(err) {
 		return fmt.Errorf("read %s: %w", databaseName, err)
-	case err != nil:
-		s.unfit(err)
-		if head == nil {
-			return nil
-		}
 	}
-	if list == nil {
-		list = []byte{} // there, and empty: not omitted
+	var c stored
+	if err == nil {
+		c, err = decodeStored(head, list)
 	}
-	c, err := decodeStored(head, list)
 	if isDamage(err) || c.lost != nil {
 		s.database = databaseUnfit
 	}
@@ -117,11 +111,6 @@ func (s *survey) add(c stored, ok bool, err error, source Source, path string) e
 	c.source, c.path = source, path
 	s.copies = append(s.copies, c)
 	return nil
-}
-
-func (s *survey) unfit(why error) {
-	s.database = databaseUnfit
-	s.note(SourceDatabase, why.Error())
 }
 
 func (s *survey) note(source Source, why string) {

@@ -85,8 +85,12 @@ func (h *Handler) withdraw(match func(run uint64) bool, why error) {
 // Flying reports whether a flight of the blob is under way. Its pieces may then
 // stand in the store under names that a power cut would take back (I5). So
 // whoever lists the store and takes what is there for settled must ask after
-// the listing, and leave out what is flying.
-func (h *Handler) Flying(id recovery.BlobID) bool { return h.table.has(id) }
+// the listing, and leave out what is flying. After a failed flush every blob is:
+// which of the names are durable is not known any more (I12).
+func (h *Handler) Flying(id recovery.BlobID) bool {
+	// In this order: a flight lands only after the failure is known.
+	return h.table.has(id) || h.barrier.failure() != nil
+}
 
 // Err returns the failed flush after which nothing is acknowledged any more, or
 // nil. It wraps ErrNotDurable. The process reports it and ends (I12).

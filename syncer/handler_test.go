@@ -301,6 +301,9 @@ func TestFsyncFailedTriedAgain(t *testing.T) {
 		wantCancelled(t, wait(t, h.Sync(ask(1, 1))), recovery.NotDurable, false)
 		w.failHas = func(Piece) error { return syscall.EIO }
 		wantCancelled(t, wait(t, h.Sync(ask(1, 1))), recovery.NotDurable, false)
+		if !h.Flying(ask(1, 0).Blob.ID) {
+			t.Error("its name may be taken for durable")
+		}
 		if n := w.flushes; n != 2 {
 			t.Errorf("%d flushes, want no third", n)
 		}

@@ -39,6 +39,6 @@ func newRoot() *cobra.Command {
 		Args:          cobra.NoArgs,
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return withCode(exitUsage, err) })
-	root.AddCommand(newRunCommand(), newServeCommand(), newStoreCommand(), newCatalogCommand(), newVersionCommand())
+	root.AddCommand(newRunCommand(), newStatusCommand(), newCheckpointCommand(), newServeCommand(), newStoreCommand(), newCatalogCommand(), newDemoCommand(), newVersionCommand())
 	return root
 }

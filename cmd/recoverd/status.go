@@ -47,7 +47,7 @@ func (o *statusOptions) run(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	source := &statusSource{dir: dir, readMirror: checkpoint.ReadMirror}
+	source := &statusSource{dir: dir, describe: checkpoint.Describe}
 	defer source.close()
 	if o.watch {
 		return watchStatus(ctx, source.read, o.show(out))

@@ -13,9 +13,9 @@ import (
 // statusSource answers with the daemon's status, or with what is on the disk
 // while there is none.
 type statusSource struct {
-	dir        string
-	readMirror func(dir string) (recovery.Record, checkpoint.LoadReport, error)
-	client     *statusapi.Client // kept while the daemon answers
+	dir      string
+	describe func(dir string) (checkpoint.Description, error)
+	client   *statusapi.Client // kept while the daemon answers
 }
 
 // read returns the newest status. That no daemon runs is no error.
@@ -25,11 +25,11 @@ func (s *statusSource) read(ctx context.Context) (statusapi.Document, error) {
 		return doc, err
 	}
 	s.close()
-	record, report, err := s.readMirror(s.dir)
+	saved, err := s.describe(s.dir)
 	if err != nil {
-		return statusapi.Document{}, fmt.Errorf("no daemon is running, and what it saved cannot be read: %w", err)
+		return statusapi.Document{}, fmt.Errorf("no daemon answers, and what it saved cannot be read: %w", err)
 	}
-	return savedDocument(record, report), nil
+	return savedDocument(saved), nil
 }
 
 func (s *statusSource) ask(ctx context.Context) (doc statusapi.Document, err error) {
@@ -50,11 +50,15 @@ func (s *statusSource) close() {
 
 // savedDocument turns a saved record into a document. It knows nothing about the
 // present: the ownership, the catalog and the peers are null.
-func savedDocument(record recovery.Record, report checkpoint.LoadReport) statusapi.Document {
+func savedDocument(saved checkpoint.Description) statusapi.Document {
+	record, report := saved.Record, saved.LoadReport
 	doc := statusapi.Document{
 		Version: version, Phase: statusapi.PhaseNotRunning, Paused: record.Paused,
 		Why: "no progress was saved", Run: report.Run,
 		Unsettled: recovery.UnsettledCounts{Total: report.Entries},
+	}
+	if saved.InUse {
+		doc.Phase = statusapi.PhaseNoAnswer
 	}
 	p := record.Progress
 	if p == nil && report.Source == checkpoint.SourceNone && len(report.Damage) > 0 {

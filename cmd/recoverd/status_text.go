@@ -27,14 +27,7 @@ func statusTable(d statusapi.Document) *table {
 
 // state says where the worker stands and what stands in its way.
 func (t *table) state(d statusapi.Document) {
-	switch {
-	case d.Running:
-		t.row("phase", "%s: %s", d.Phase, d.Why)
-	case d.At.IsZero():
-		t.row("phase", "not running: %s", d.Why)
-	default:
-		t.row("phase", "as of %s, not running: %s", d.At.UTC().Format(time.RFC3339), d.Why)
-	}
+	t.row("phase", "%s: %s", phaseText(d), d.Why)
 	if d.Paused {
 		t.row("paused", "yes, until it is resumed; restarts do not change that")
 	}
@@ -50,6 +43,21 @@ func (t *table) state(d statusapi.Document) {
 	if d.Run > 0 {
 		t.row("run", "%d, %s", d.Run, originText(d.Origin))
 	}
+}
+
+// phaseText names the phase, or says since when nothing is known about it.
+func phaseText(d statusapi.Document) string {
+	text := d.Phase
+	switch d.Phase {
+	case statusapi.PhaseNotRunning:
+		text = "not running"
+	case statusapi.PhaseNoAnswer:
+		text = "a process holds the state directory and does not answer (starting, or ending?)"
+	}
+	if !d.Running && !d.At.IsZero() {
+		text = "as of " + timeText(d.At) + ", " + text
+	}
+	return text
 }
 
 // originText says how the run, or this process's part of it, began, and why.

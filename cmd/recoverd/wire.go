@@ -19,7 +19,6 @@ import (
 	"github.com/recoverd/recoverd/recovery/statusapi"
 	"github.com/recoverd/recoverd/recovery/worker"
 	"github.com/recoverd/recoverd/shards"
-	"github.com/recoverd/recoverd/shards/provider"
 	"github.com/recoverd/recoverd/shards/provider/file"
 	"github.com/recoverd/recoverd/syncer"
 	"github.com/recoverd/recoverd/syncer/peer"
@@ -80,15 +79,11 @@ func (n *node) openOwnership(context.Context) error {
 	if _, err := os.Stat(filepath.Dir(n.cfg.Ownership)); err != nil {
 		return withCode(exitConfig, fmt.Errorf("ownership: %w", err))
 	}
-	data, err := os.ReadFile(n.cfg.Ownership)
+	_, err := file.Load(n.cfg.Ownership)
 	switch {
-	case err == nil:
-		if _, err := provider.ParseDocument(data); err != nil {
-			return withCode(exitConfig, fmt.Errorf("ownership %s: %w", n.cfg.Ownership, err))
-		}
 	case errors.Is(err, os.ErrNotExist):
 		n.log.Warn().Str("path", n.cfg.Ownership).Msg("the ownership document is not there yet, waiting for it")
-	default:
+	case err != nil:
 		return withCode(exitConfig, fmt.Errorf("ownership: %w", err))
 	}
 	if n.ownership, err = file.Open(file.Config{Path: n.cfg.Ownership}); err != nil {
@@ -191,11 +186,7 @@ func (n *node) openStore(context.Context) error {
 // expectedPerShard estimates the blobs of a shard, for the layout of a new
 // store; 0 where it cannot.
 func (n *node) expectedPerShard() uint64 {
-	data, err := os.ReadFile(n.cfg.Ownership)
-	if err != nil {
-		return 0
-	}
-	own, err := provider.ParseDocument(data)
+	own, err := file.Load(n.cfg.Ownership)
 	if err != nil {
 		return 0
 	}

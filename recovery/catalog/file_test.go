@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/recoverd/recoverd/recovery"
 	"github.com/recoverd/recoverd/recovery/catalog"
@@ -154,6 +155,44 @@ func TestFileBadReplacement(t *testing.T) {
 	}
 	if r := f.Rejected(); r.Count != 1 || r.Err != nil {
 		t.Errorf("rejected %+v", r)
+	}
+}
+
+// TestFileBehindALink: a change in another directory than the watched one is
+// found by looking.
+func TestFileBehindALink(t *testing.T) {
+	elsewhere := filepath.Join(t.TempDir(), "data.rsnap")
+	path := filepath.Join(t.TempDir(), "catalog.rsnap")
+	catalogtest.WriteSnapshot(t, elsewhere, catalogtest.NewState(3, 5))
+	if err := os.Symlink(elsewhere, path); err != nil {
+		t.Fatal(err)
+	}
+	f, err := catalog.NewFile(catalog.FileConfig{Path: path, PollInterval: time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	mustPin(t, f)
+	woken := make(chan error, 1)
+	go func() { woken <- f.Changed(t.Context()) }()
+	want := catalogtest.WriteSnapshot(t, elsewhere, catalogtest.NewState(3, 6))
+	if err := <-woken; err != nil {
+		t.Fatal(err)
+	}
+	if tip := mustPin(t, f); tip.Bound != want {
+		t.Errorf("pinned %v, want %v", tip.Bound, want)
+	}
+}
+
+func TestFileConfig(t *testing.T) {
+	dir := t.TempDir()
+	for name, c := range map[string]catalog.FileConfig{
+		"no path": {}, "interval": {Path: filepath.Join(dir, "x"), PollInterval: -1}, "no directory": {Path: filepath.Join(dir, "no", "x")},
+	} {
+		if f, err := catalog.NewFile(c); err == nil {
+			t.Errorf("%s: accepted", name)
+			f.Close()
+		}
 	}
 }
 

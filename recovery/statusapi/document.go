@@ -23,7 +23,7 @@ type Document struct {
 	At      time.Time `json:"at,omitzero"`
 	Started time.Time `json:"started,omitzero"` // the daemon's start
 
-	Phase   string `json:"phase"`   // a word of recovery.Phase, or PhaseNotRunning
+	Phase   string `json:"phase"`   // a word of recovery.Phase; or PhaseNotRunning, PhaseNoAnswer
 	Why     string `json:"why"`     // what the phase means now, in a sentence
 	Blocked string `json:"blocked"` // why nothing new is handed out, or ""
 	Paused  bool   `json:"paused"`
@@ -64,9 +64,14 @@ type Document struct {
 	NoticesDropped uint64 `json:"notices_dropped"` // log lines and events that observers were too slow for
 }
 
-// PhaseNotRunning is the phase of a document that no daemon made. It says
-// nothing about whether work is left (hazard 39).
-const PhaseNotRunning = "not_running"
+// The phases of a document that no daemon made. They say nothing about whether
+// work is left (hazard 39).
+const (
+	PhaseNotRunning = "not_running"
+	// PhaseNoAnswer: a process holds the state directory and does not answer. It
+	// may be a daemon that is starting or ending.
+	PhaseNoAnswer = "no_answer"
+)
 
 // Document returns the newest status.
 func (s *Server) Document() Document {

@@ -50,6 +50,9 @@ func (w *Worker) ask(question func() recovery.Event, ctx context.Context) {
 
 // deliver hands an event to the loop, or drops it when the loop has ended.
 func (w *Worker) deliver(ctx context.Context, event recovery.Event) {
+	if event == nil { // the question ended with ctx
+		return
+	}
 	select {
 	case w.events <- event:
 	case <-ctx.Done():

@@ -233,23 +233,29 @@ func (w *Worker) turn(inner context.Context, event recovery.Event) error {
 	if err := w.step(inner, recovery.Tick{Now: now.Sub(w.started), Wall: now}); err != nil {
 		return err
 	}
-	for n := 0; n < batch; n++ {
-		if event != nil {
-			if err := w.step(inner, event); err != nil || w.finished {
-				return err
-			}
+	for n := 1; event != nil; n++ {
+		if err := w.step(inner, event); err != nil || w.finished {
+			return err
 		}
-		select {
-		case event = <-w.events:
-			continue
-		default:
+		event = nil
+		if n < batch {
+			event = w.arrived()
 		}
-		break
 	}
 	if now.Sub(w.fresh) >= statusEvery || w.status.Load().Phase != w.machine.Phase() {
 		w.publish(now)
 	}
 	return nil
+}
+
+// arrived returns an event that waits, or nil.
+func (w *Worker) arrived() recovery.Event {
+	select {
+	case event := <-w.events:
+		return event
+	default:
+		return nil
+	}
 }
 
 func (w *Worker) step(inner context.Context, event recovery.Event) error {

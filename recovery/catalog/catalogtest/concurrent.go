@@ -15,7 +15,7 @@ import (
 // Every answer must be of one state alone: the rows of state N all gained their
 // certification at position N.
 func testConcurrent(t *testing.T, open func(*testing.T, State) Subject) {
-	const states = 25
+	const states = 10
 	sub := open(t, NewState(300, 1))
 	pin(t, sub.Source)
 	var group errgroup.Group

@@ -63,6 +63,8 @@ func TestBuildFromNothing(t *testing.T) {
 	}
 }
 
+// TestBuildOnBase also covers hazard 79: what expired and comes back gained its
+// certification anew.
 func TestBuildOnBase(t *testing.T) {
 	base, first := build(t, BuildConfig{
 		Network: "net", Blobs: []NewBlob{nb(2, 20), nb(4, 40), nb(6, 60), nb(8, 80)}, Epoch: 1, EndEpoch: 5,

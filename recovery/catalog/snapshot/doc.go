@@ -14,7 +14,8 @@
 //
 // # Reading the source
 //
-// table.go holds the rows, rowcodec.go their bytes; header.go, block.go, index.go
+// table.go holds the rows, rowcodec.go their bytes (with keycodec.go and
+// fields.go below it); digest.go names a state; header.go, block.go, index.go
 // and trailer.go are the file from front to back; writer.go and commit.go make
 // one, reader.go and cursor.go read one; merge.go turns tables into certified
 // blobs and scan.go does that for a file; verify.go proves one. synth.go and

@@ -68,6 +68,13 @@ func (s *tables) write(t testing.TB) string {
 
 // rows works the certified blobs out the slow way, from the rules alone.
 func (s *tables) rows() []recovery.Row {
+	own, pooled := map[recovery.BlobID][]Registration{}, map[recovery.BlobID][]Pooled{}
+	for _, r := range s.regs {
+		own[r.Key.Blob()] = append(own[r.Key.Blob()], r)
+	}
+	for _, p := range s.pooled {
+		pooled[p.Key.Blob()] = append(pooled[p.Key.Blob()], p)
+	}
 	var rows []recovery.Row
 	for _, b := range s.blobs {
 		row, live := recovery.Row{Blob: b.Blob}, false
@@ -79,14 +86,14 @@ func (s *tables) rows() []recovery.Row {
 				row.Gained = max(row.Gained, cmp.Or(g, s.head.Position))
 			}
 		}
-		for _, r := range s.regs {
-			if r.Key.Blob() == b.ID && r.Certified && !r.Deleted && r.EndEpoch > s.head.Epoch {
+		for _, r := range own[b.ID] {
+			if r.Certified && !r.Deleted && r.EndEpoch > s.head.Epoch {
 				add(r.CertifiedEpoch, r.EndEpoch, r.Gained)
 			}
 		}
-		for _, p := range s.pooled {
+		for _, p := range pooled[b.ID] {
 			i := slices.IndexFunc(s.pools, func(q Pool) bool { return q.ID == p.Pool })
-			if p.Key.Blob() == b.ID && p.Certified && s.pools[i].EndEpoch > s.head.Epoch {
+			if p.Certified && s.pools[i].EndEpoch > s.head.Epoch {
 				add(p.CertifiedEpoch, s.pools[i].EndEpoch, p.Gained, s.pools[i].Gained)
 			}
 		}
@@ -165,7 +172,7 @@ func reseal(raw []byte) []byte {
 		crc(0, n)
 	}
 	at := len(raw) - trailerLength
-	if index := binary.BigEndian.Uint64(raw[at+8:]); index < uint64(at) {
+	if index := binary.BigEndian.Uint64(raw[at+8:]); index <= uint64(at-crcLength) {
 		crc(int(index), at)
 	}
 	crc(at, len(raw)-sumLength)

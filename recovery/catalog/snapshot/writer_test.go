@@ -178,8 +178,8 @@ func TestFullDisk(t *testing.T) {
 	}
 }
 
-// TestCloseErrorKept: the file cannot be flushed, closed or renamed. Hazard 47.
-func TestCloseErrorKept(t *testing.T) {
+// TestCloseErrorDropped: it must not be: the file cannot be flushed, closed or renamed. Hazard 47.
+func TestCloseErrorDropped(t *testing.T) {
 	for name, spoil := range map[string]func(*pending) error{
 		"closed under it": func(p *pending) error { return p.File.Close() },
 		"a directory is in the way": func(p *pending) error {

@@ -254,6 +254,24 @@ func TestLostNotifications(t *testing.T) {
 	until(t, p, 8)
 }
 
+func TestLoad(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "ownership.yaml")
+	write(t, path, doc(3))
+	if o, err := file.Load(path); err != nil || o.Epoch != 3 {
+		t.Errorf("got %+v, %v, want epoch 3", o, err)
+	}
+	bad := filepath.Join(dir, "bad.yaml")
+	write(t, bad, "epoch: 3\n")
+	for path, want := range map[string]error{
+		bad: shards.ErrOwnership, dir: file.ErrNotRegular, path + "x": fs.ErrNotExist,
+	} {
+		if o, err := file.Load(path); !errors.Is(err, want) || strings.Count(err.Error(), path) != 1 {
+			t.Errorf("%s: got %+v, %v, want it named and %v", path, o, err, want)
+		}
+	}
+}
+
 func TestStatus(t *testing.T) {
 	loaded := time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC)
 	path := filepath.Join(t.TempDir(), "ownership.yaml")

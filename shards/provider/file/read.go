@@ -8,6 +8,7 @@ import (
 	"os"
 	"syscall"
 
+	"github.com/recoverd/recoverd/shards"
 	"github.com/recoverd/recoverd/shards/provider"
 )
 
@@ -17,6 +18,20 @@ var (
 	// ErrTooLarge reports a file of more than provider.MaxDocument bytes.
 	ErrTooLarge = errors.New("file: too large")
 )
+
+// Load reads the document at path once, within the limits of a Provider. Errors
+// name the path; those about the content wrap shards.ErrOwnership.
+func Load(path string) (shards.Ownership, error) {
+	data, err := read(path)
+	if err != nil {
+		return shards.Ownership{}, fmt.Errorf("ownership from %s: %w", path, err)
+	}
+	o, err := provider.ParseDocument(data)
+	if err != nil {
+		return shards.Ownership{}, fmt.Errorf("ownership from %s: %w", path, err)
+	}
+	return o, nil
+}
 
 // read returns the whole file. It blocks on no pipe, and takes in at most one byte
 // more than provider.MaxDocument. Errors do not repeat the path.

@@ -81,7 +81,8 @@ func parseID(name []byte, id *recovery.BlobID) bool {
 		text := binary.LittleEndian.Uint64(name[2*i:])
 		nibbles := text&(ones*0x0f) + (text>>6&ones)*9
 		letters := (nibbles + ones*(0x80-10)) >> 7 & ones
-		bad |= nibbles&(ones*0xf0) | (nibbles + ones*'0' + letters*('a'-'0'-10)) ^ text
+		bad |= nibbles & (ones * 0xf0)
+		bad |= (nibbles + ones*'0' + letters*('a'-'0'-10)) ^ text
 		pairs := (nibbles<<4 | nibbles>>8) & 0x00ff00ff00ff00ff
 		pairs = (pairs | pairs>>8) & 0x0000ffff0000ffff
 		binary.LittleEndian.PutUint32(id[i:], uint32(pairs|pairs>>16))

@@ -134,18 +134,27 @@ func (d *draft) Publish() error {
 	if d.state != isDurable {
 		return fmt.Errorf("fs: publish of a draft that is %s", d.state)
 	}
-	if d.fan >= 0 {
-		if err := d.dir.needFan(byte(d.fan)); err != nil {
-			return fmt.Errorf("publish: %w", err)
-		}
-	}
 	d.vol.pending.add(d)
-	if err := d.dir.root.Rename(d.temp, d.final); err != nil {
+	err := d.rename()
+	if d.fan >= 0 && errors.Is(err, fs.ErrNotExist) { // somebody removed the sub-directory
+		d.dir.fans.forget(byte(d.fan))
+		err = d.rename()
+	}
+	if err != nil {
 		d.vol.pending.done(d)
 		return fmt.Errorf("publish in shard %d: %w", d.dir.number, err)
 	}
 	d.state = isPublished
 	return nil
+}
+
+func (d *draft) rename() error {
+	if d.fan >= 0 {
+		if err := d.dir.needFan(byte(d.fan)); err != nil {
+			return err
+		}
+	}
+	return d.dir.root.Rename(d.temp, d.final)
 }
 
 // Discard implements syncer.Draft.

@@ -138,6 +138,13 @@ func (f *fans) set(fan byte, to fanState) {
 	f.state[fan] = max(f.state[fan], to)
 }
 
+// forget makes a fan unknown: its directory turned out to be gone.
+func (f *fans) forget(fan byte) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.state[fan] = fanUnknown
+}
+
 // needFan makes the sub-directory of a fan if it is not there. Its name is
 // durable after a flush of the shard's directory, or of the volume.
 func (d *shardDir) needFan(fan byte) error {
@@ -146,14 +153,14 @@ func (d *shardDir) needFan(fan byte) error {
 	}
 	name := fanName(fan)
 	if err := d.root.Mkdir(name, dirMode); err != nil && !errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("make a directory in shard %d: %w", d.number, err)
+		return fmt.Errorf("make a directory: %w", err)
 	}
 	info, err := d.root.Lstat(name)
 	if err != nil {
-		return fmt.Errorf("make a directory in shard %d: %w", d.number, err)
+		return fmt.Errorf("make a directory: %w", err)
 	}
 	if !info.IsDir() {
-		return fmt.Errorf("shard %d: %s is a %s, not a directory", d.number, name, kindOf(info))
+		return fmt.Errorf("%s is a %s, not a directory", name, kindOf(info))
 	}
 	d.fans.set(fan, fanMade)
 	return nil

@@ -1,0 +1,279 @@
+package checkpoint
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"hash/fnv"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"syscall"
+	"testing"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/recoverd/recoverd/checkpoint/internal/recordtest"
+	"github.com/recoverd/recoverd/recovery"
+)
+
+// life is a state directory as a worker left it, and all that was ever saved.
+type life struct {
+	files  map[string][]byte
+	saved  map[uint64]recovery.Record // by sequence
+	newest recovery.Record
+}
+
+// newLife lets a store live through a history.
+func newLife(t testing.TB, seed uint64, writes, longest int) life {
+	t.Helper()
+	dir := t.TempDir()
+	s, err := open(Config{Dir: dir}, (&faultFS{}).fsys())
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := life{saved: map[uint64]recovery.Record{}, files: map[string][]byte{}}
+	h := recordtest.NewHistory(seed, longest)
+	for i := 0; i < writes || l.newest.Progress == nil; i++ {
+		step := h.Next()
+		if err := s.save(step.Record, step.Less); err != nil {
+			t.Fatal(err)
+		}
+		l.newest = step.Record
+		l.saved[s.report.Seq] = step.Record
+		if p, err := s.ledger.plan(step.Record, step.Less); err == nil && p.less {
+			l.saved[s.report.Seq-1] = step.Record
+		}
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{databaseName, string(SourceMirrorA), string(SourceMirrorB)} {
+		if l.files[name], err = os.ReadFile(filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return l
+}
+
+// corrupt returns a damaged copy of a database, and says how.
+func corrupt(rng *rand.Rand, db []byte) ([]byte, string) {
+	b := slices.Clone(db)
+	pages := len(b) / pageSize
+	used := min(pages, int(binary.NativeEndian.Uint64(b[pageHeader+40:]))+1)
+	at := rng.IntN(used) * pageSize
+	page := func(i int) []byte { return b[i*pageSize : (i+1)*pageSize] }
+	i, j := rng.IntN(used), rng.IntN(used)
+	switch rng.IntN(8) {
+	case 0:
+		off := at + rng.IntN(pageSize)
+		b[off] ^= 1 << rng.IntN(8)
+		return b, fmt.Sprintf("bit flipped at %d", off)
+	case 1: // where bbolt's own structures are
+		off := at + rng.IntN(pageHeader+metaLen)
+		b[off] = byte(rng.Uint32())
+		return b, fmt.Sprintf("byte changed at %d", off)
+	case 2:
+		off, n := rng.IntN(len(b)), rng.IntN(3*pageSize)
+		clear(b[off:min(len(b), off+n)])
+		return b, fmt.Sprintf("%d bytes zeroed at %d", n, off)
+	case 3:
+		n := rng.IntN(len(b))
+		return b[:n], fmt.Sprintf("cut to %d bytes", n)
+	case 4:
+		return append(b, bytes.Repeat([]byte{0xA5}, 1+rng.IntN(3*pageSize))...), "junk appended"
+	case 5:
+		first := slices.Clone(page(i))
+		copy(page(i), page(j))
+		copy(page(j), first)
+		return b, fmt.Sprintf("pages %d and %d swapped", i, j)
+	case 6:
+		copy(page(i), page(j))
+		binary.NativeEndian.PutUint64(page(i), uint64(i))
+		return b, fmt.Sprintf("page %d overwritten with %d, under its own number", i, j)
+	default: // a meta page that is intact and points elsewhere
+		m := page(rng.IntN(2))[pageHeader:]
+		field := 8 * rng.IntN(5)
+		binary.NativeEndian.PutUint64(m[8+field:], rng.Uint64N(uint64(2*pages)))
+		sealMetas(b)
+		return b, fmt.Sprintf("meta field %d changed", field)
+	}
+}
+
+// sealMetas makes the checksums of both meta pages right.
+func sealMetas(b []byte) {
+	for i := range 2 {
+		start := i*pageSize + pageHeader
+		if len(b) < start+metaLen {
+			return
+		}
+		m := b[start:]
+		sum := fnv.New64a()
+		sum.Write(m[:metaSummed])
+		binary.NativeEndian.PutUint64(m[metaSummed:], sum.Sum64())
+	}
+}
+
+func TestScanReadsWhatWasWritten(t *testing.T) {
+	for seed := range uint64(6) {
+		l := newLife(t, seed, 30, []int{0, 3, 30, 300, 900, 3}[seed])
+		s := scanBytes(t, l.files[databaseName])
+		if diff := recordtest.Diff(l.newest, s.record()); diff != "" {
+			t.Errorf("seed %d (-want +got):\n%s", seed, diff)
+		}
+	}
+}
+
+// A database that holds more free pages than a page's count can say.
+func TestScanReadsALongFreelist(t *testing.T) {
+	path := filepath.Join(t.TempDir(), databaseName)
+	d, err := openDatabase(osFS(), path, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.db.NoSync = true
+	img := mustImage(t, recordtest.Full(), order{run: 7, seq: 1})
+	big := img
+	big.list = make([]byte, 0x10010*pageSize)
+	for _, i := range []image{img, big, img, img} {
+		if err := d.put(i); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := d.close(); err != nil {
+		t.Fatal(err)
+	}
+	f, size, err := osFS().openRegular(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if head, _, err := scanPages(f, size); err != nil || !bytes.Equal(head, img.head) {
+		t.Errorf("a file of %d bytes: %v", size, err)
+	}
+}
+
+// Whatever is wrong with a file, the scan returns; what it accepts is the newest
+// record, and bbolt can work with it.
+func TestScanOfDamagedPages(t *testing.T) {
+	const rounds = 4_000
+	var lives []life
+	for seed := range uint64(5) {
+		lives = append(lives, newLife(t, seed, 40, []int{0, 3, 30, 300, 900}[seed]))
+	}
+	refused, opened := 0, 0
+	for seed := range uint64(rounds) {
+		rng := rand.New(rand.NewPCG(seed, 2))
+		l := lives[seed%uint64(len(lives))]
+		b, how := corrupt(rng, l.files[databaseName])
+		head, list, err := scanPages(bytes.NewReader(b), int64(len(b)))
+		if err != nil && !isDamage(err) {
+			t.Fatalf("seed %d, %s: %v", seed, how, err)
+		}
+		var s stored
+		if err == nil {
+			s, err = decodeStored(head, list)
+		}
+		switch {
+		case err != nil || s.lost != nil:
+			refused++
+		case !recordtest.Equal(l.newest, s.record()):
+			t.Fatalf("seed %d, %s: an older record was found", seed, how)
+		case !bytes.Equal(b, l.files[databaseName]) && opened < 150:
+			opened++
+			openWithBolt(t, b)
+		}
+	}
+	if refused < rounds/4 || opened < 50 {
+		t.Errorf("of %d damaged files %d were refused, %d opened: the test does not test", rounds, refused, opened)
+	}
+}
+
+// openWithBolt hands a file to bbolt, writes to it and has bbolt check it.
+func openWithBolt(t *testing.T, b []byte) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), databaseName)
+	if err := os.WriteFile(path, b, fileMode); err != nil {
+		t.Fatal(err)
+	}
+	db, err := bbolt.Open(path, fileMode, &bbolt.Options{NoSync: true})
+	if err != nil {
+		t.Fatalf("bbolt refuses a file that passed: %v", err)
+	}
+	defer db.Close()
+	for range 3 {
+		if err := db.Update(func(tx *bbolt.Tx) error {
+			return tx.Bucket(bucketName).Put(listKey, make([]byte, 3*pageSize))
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := db.View(func(tx *bbolt.Tx) error {
+		for err := range tx.Check() {
+			t.Errorf("bbolt's check of a file that passed: %v", err)
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestScanReturnsOSErrors(t *testing.T) {
+	l := newLife(t, 1, 10, 3)
+	db := l.files[databaseName]
+	for at := 1; ; at++ {
+		r := &failingReader{data: bytes.NewReader(db), failAt: at}
+		if _, _, err := scanPages(r, int64(len(db))); err == nil {
+			break
+		} else if isDamage(err) {
+			t.Errorf("read %d: an EIO was taken for damage: %v", at, err)
+		}
+	}
+}
+
+type failingReader struct {
+	data          *bytes.Reader
+	reads, failAt int
+}
+
+func (r *failingReader) ReadAt(b []byte, off int64) (int, error) {
+	if r.reads++; r.reads == r.failAt {
+		return 0, syscall.EIO
+	}
+	return r.data.ReadAt(b, off)
+}
+
+func FuzzScanPages(f *testing.F) {
+	for seed, longest := range []int{0, 2, 40} {
+		db := newLife(f, uint64(seed), 12, longest).files[databaseName]
+		highWater := binary.NativeEndian.Uint64(db[pageHeader+40:])
+		f.Add(db[:(highWater+1)*pageSize])
+	}
+	f.Fuzz(func(t *testing.T, given []byte) {
+		b := slices.Clone(given)
+		sealMetas(b)
+		head, list, err := scanPages(bytes.NewReader(b), int64(len(b)))
+		switch {
+		case err != nil && !isDamage(err):
+			t.Errorf("not damage: %v", err)
+		case err == nil && (head == nil || list == nil):
+			t.Error("fit, but without values")
+		case err == nil:
+			openWithBolt(t, b)
+		}
+	})
+}
+
+func scanBytes(t *testing.T, b []byte) stored {
+	t.Helper()
+	head, list, err := scanPages(bytes.NewReader(b), int64(len(b)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := decodeStored(head, list)
+	if err != nil || s.lost != nil {
+		t.Fatal(err, s.lost)
+	}
+	return s
+}

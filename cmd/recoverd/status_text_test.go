@@ -1,0 +1,106 @@
+package main
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/recoverd/recoverd/recovery"
+	"github.com/recoverd/recoverd/recovery/statusapi"
+	"github.com/recoverd/recoverd/shards"
+)
+
+func statusText(t *testing.T, d statusapi.Document) string {
+	t.Helper()
+	var out bytes.Buffer
+	if err := writeStatus(&out, d); err != nil {
+		t.Fatal(err)
+	}
+	return out.String()
+}
+
+func TestStatusText(t *testing.T) {
+	d := scanningDocument()
+	d.Ownership = &shards.Ownership{Epoch: 7, TotalShards: 100, Owned: shards.Range(0, 39), Node: shards.Active}
+	d.Room = &statusapi.RoomView{FreeBytes: 5 << 30, MinFreeBytes: 1 << 30}
+	d.Store = &statusapi.StoreView{Root: "/blobs", Foreign: true}
+	d.PeersReachable = 1
+	d.Peers = []statusapi.PeerView{
+		{Name: "http://good", State: "reachable", Fetched: 500},
+		{Name: "http://bad", State: "unreachable", Absent: 2, Unreachable: 7, LastError: "connection\x1b[2J refused", LastErrorAt: d.At.Add(-12 * time.Second)},
+	}
+	want := `phase       scanning: looking at the catalog up to position 900
+run         3, resumed at 7f01000000000000...: same shards, store and network; 2 unsettled
+looked at   5,000 of 10,000 catalog blobs in this pass, 49.9 % settled
+stored      500 blobs, 2.0 MiB
+skipped     1,480 already stored, 0 not certified any more, 10 expired
+unsettled   10: 8 in flight, 2 parked (32 KiB in flight)
+rate        10.0 blobs/s, 40 KiB/s
+remaining   41 s to 4 min
+catalog     testnet: covered none, this pass goes up to position 900
+cursor      7f01000000000000... on disk, saved 1 s ago
+shards      40 of 100, epoch 7, node active
+peers       1 of 2 reachable
+            http://bad unreachable: 0 fetched, 2 absent, 0 wrong, 0 failed, 7 unanswered; 12 s ago: connection [2J refused
+free space  5.0 GiB, 1.0 GiB are kept free
+store       /blobs has pieces that others wrote: their names are trusted, not hashed
+daemon      up 1 min, version 1.2.3
+`
+	if diff := cmp.Diff(want, statusText(t, d)); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// What stands in the way is said first.
+func TestStatusTextInTrouble(t *testing.T) {
+	d := scanningDocument()
+	d.Phase, d.Why, d.Run = "waiting", "ownership is not known yet", 0
+	d.Paused, d.Blocked, d.Trouble, d.OwnershipTrouble = true, "no peer can be reached", "catalog page: EOF", "shard 200 is owned"
+	d.CursorDurable, d.Bound = nil, nil
+	want := `phase      waiting: ownership is not known yet
+paused     yes, until it is resumed; restarts do not change that
+blocked    no peer can be reached
+trouble    catalog page: EOF
+ownership  a new document was refused, the old one stays in force: shard 200 is owned
+peers      2 of 2 reachable
+daemon     up 1 min, version 1.2.3
+`
+	if diff := cmp.Diff(want, statusText(t, d)); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestOriginText(t *testing.T) {
+	from := recovery.MarkAt(recovery.BlobID{0x7f})
+	for _, tc := range []struct {
+		origin recovery.Origin
+		want   string
+	}{
+		{recovery.Origin{Decision: recovery.Discard, Why: "shard 7 wiped", From: from}, "discarded earlier progress, which was at 7f00000000000000...: shard 7 wiped"},
+		{recovery.Origin{Decision: recovery.Fresh, Why: "there is no saved progress"}, "began from nothing: there is no saved progress"},
+		{recovery.Origin{Decision: "invented_later", Why: "because"}, "invented_later: because"},
+	} {
+		if got := originText(tc.origin); got != tc.want {
+			t.Errorf("got %q, want %q", got, tc.want)
+		}
+	}
+}
+
+func TestTableIsCutToTheTerminal(t *testing.T) {
+	var out bytes.Buffer
+	tab := &table{}
+	tab.row("label", "%s", strings.Repeat("äöü", 40))
+	tab.row("a longer label", "short")
+	if err := tab.write(&out, 30); err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(out.String()) {
+		if n := utf8.RuneCountInString(strings.TrimSuffix(line, "\n")); n > 30 {
+			t.Errorf("%d characters: %q", n, line)
+		}
+	}
+}
