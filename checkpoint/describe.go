@@ -18,8 +18,9 @@ type Description struct {
 }
 
 // Describe reads a state directory without changing it: all copies if it is not
-// in use, otherwise the mirror alone. The record is the best copy as it stands:
-// where List is not whole, its list is nil although Entries are unsettled. The
+// in use, otherwise the mirror alone. The record is the copy that a restart would
+// take, as it stands: where List is not whole, its list is nil although Entries
+// are unsettled, and nothing else was dropped for it. The
 // shared lock is held meanwhile, for some milliseconds. A directory that is
 // missing is an error that wraps fs.ErrNotExist.
 func Describe(dir string) (_ Description, err error) {
@@ -35,7 +36,8 @@ func Describe(dir string) (_ Description, err error) {
 	if free {
 		var found survey
 		if found, err = surveyDir(osFS(), dir); err == nil {
-			d.Record, d.LoadReport = found.show()
+			take, ok := found.best()
+			d.Record, d.LoadReport = take.record(), found.report(take, ok)
 		}
 	} else {
 		d.Record, d.LoadReport, err = ReadMirror(dir)
@@ -68,14 +70,11 @@ func ReadMirror(dir string) (recovery.Record, LoadReport, error) {
 			break
 		}
 	}
-	r, report := found.show()
-	return r, report, nil
-}
-
-// show returns the newest copy as it stands.
-func (s *survey) show() (recovery.Record, LoadReport) {
-	take, ok := s.best()
-	return take.record(), s.report(take, ok)
+	if len(found.copies) == 0 {
+		return recovery.Record{}, found.report(stored{}, false), nil
+	}
+	newest := found.newest()
+	return newest.record(), found.report(newest, true), nil
 }
 
 // Discard drops the progress that a state directory holds, and keeps the pause

@@ -127,7 +127,7 @@ func (s *survey) best() (take stored, ok bool) {
 	if len(s.copies) == 0 {
 		return stored{}, false
 	}
-	newest := slices.MaxFunc(s.copies, compareAge)
+	newest := s.newest()
 	take = newest
 	for _, c := range s.copies {
 		if c.lastRun == newest.lastRun && c.better(take) {
@@ -137,6 +137,9 @@ func (s *survey) best() (take stored, ok bool) {
 	take.paused = newest.paused
 	return take, true
 }
+
+// newest returns the newest copy, whole or not. There must be one.
+func (s *survey) newest() stored { return slices.MaxFunc(s.copies, compareAge) }
 
 // better orders copies of one run: whole ones first, then by sequence; of equal
 // ones the database's.

@@ -63,7 +63,7 @@ func (f *fleet) generate(name string, n, maxSize int, seed uint64) {
 		f.t.Fatal(err)
 	}
 	for i := range n {
-		data := content[:random.IntN(maxSize)+1]
+		data := content[:random.IntN(maxSize-15)+16]
 		for j := range data {
 			data[j] = byte(random.Uint32())
 		}

@@ -199,7 +199,7 @@ func conclude(cfg *runConfig, out io.Writer, result worker.Result, s worker.Stat
 		printUnsettled(out, cfg.StateDir, result.Unsettled)
 	}
 	if cfg.ExitWhenComplete && result.Phase == recovery.PhaseIncomplete {
-		return withCode(exitIncomplete, nil)
+		return &exitError{code: exitIncomplete} // the ids are printed already
 	}
 	return nil
 }

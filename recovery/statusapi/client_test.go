@@ -149,8 +149,9 @@ func TestServeEnds(t *testing.T) {
 	}()
 	<-w.waits
 	stop()
-	if err := <-asked; err == nil {
-		t.Error("the question of a stuck worker was answered")
+	var refused *APIError
+	if err := <-asked; !errors.As(err, &refused) || refused.Code != http.StatusServiceUnavailable {
+		t.Errorf("the question of a stuck worker ended with %v, want an answer of 503", err)
 	}
 	if _, err := os.Lstat(SocketPath(dir)); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the socket is still there: %v", err)
