@@ -2,6 +2,7 @@ package checkpoint
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -42,7 +43,7 @@ var errDead = errors.New("the process is dead")
 // of it.
 func (f *faultFS) do(what string, step func() error, half func()) error {
 	f.steps++
-	if !strings.HasPrefix(what, "read ") {
+	if !strings.HasPrefix(what, "read ") && !strings.HasPrefix(what, "close ") {
 		f.trace = append(f.trace, what)
 	}
 	switch {
@@ -119,6 +120,15 @@ func (f *faultFile) WriteAt(b []byte, off int64) (n int, err error) {
 	return n, err
 }
 
+// Close closes the file whatever else happens.
+func (f *faultFile) Close() error {
+	err := f.file.Close()
+	if !f.fs.dead {
+		err = errors.Join(err, f.fs.do("close "+f.name, func() error { return nil }, nil)) // Hazard 47.
+	}
+	return err
+}
+
 func (f *faultFile) Sync() error {
 	return f.fs.do("fsync "+f.name, func() error { return nil }, func() {
 		if half := len(f.data) / 2; half < len(f.old) {
@@ -127,39 +137,52 @@ func (f *faultFile) Sync() error {
 	})
 }
 
-// sweep runs scenario with every step of it failing in turn, in every way, and
-// lets check look at what is left each time.
-func sweep(t *testing.T, scenario func(t *testing.T, dir string, fs *faultFS), check func(t *testing.T, dir string)) {
+// trial is something that a fault interrupts, and what must hold afterwards.
+type trial struct {
+	run   func(t *testing.T, dir string, f *faultFS)
+	check func(t *testing.T, dir string)
+}
+
+// sweep runs a trial with every step of it failing in turn, in every way.
+func sweep(t *testing.T, newTrial func() trial) {
 	t.Helper()
 	for kind, err := range map[faultKind]error{notDone: syscall.EIO, allDone: syscall.EIO, halfDone: syscall.ENOSPC} {
-		for at := 1; ; at++ {
-			dir := filepath.Join(t.TempDir(), "state")
-			f := &faultFS{failAt: at, kind: kind, err: err}
-			scenario(t, dir, f)
-			if !f.dead {
-				if at < 10 {
-					t.Fatalf("the scenario has only %d steps", at)
+		t.Run(fmt.Sprintf("kind %d", kind), func(t *testing.T) {
+			t.Parallel()
+			trial := newTrial()
+			for at := 1; ; at++ {
+				dir := filepath.Join(t.TempDir(), "state")
+				f := &faultFS{failAt: at, kind: kind, err: err}
+				trial.run(t, dir, f)
+				if !f.dead {
+					if at < 10 {
+						t.Fatalf("the trial has only %d steps", at)
+					}
+					break
 				}
-				break
+				if t.Failed() {
+					t.Fatalf("at step %d: %v", at, f.trace)
+				}
+				trial.check(t, dir)
+				if t.Failed() {
+					t.Fatalf("at step %d: %v", at, f.trace)
+				}
 			}
-			if t.Failed() {
-				t.Fatalf("kind %d at step %d: %v", kind, at, f.trace)
-			}
-			if check != nil {
-				check(t, dir)
-			}
-			if t.Failed() {
-				t.Fatalf("kind %d at step %d: %v", kind, at, f.trace)
-			}
-		}
+		})
 	}
 }
 
 // Hazards 44, 45, 48 and 51: a fault at any step of any write loses nothing that
 // was acknowledged, brings up nothing that was never saved, and is final.
 func TestFullDiskAtEveryWrite(t *testing.T) {
+	sweep(t, newLongLife)
+}
+
+// newLongLife saves a history, and then finds what was acknowledged last, or what
+// was tried when the fault came.
+func newLongLife() (l trial) {
 	var acked, tried recovery.Record
-	scenario := func(t *testing.T, dir string, f *faultFS) {
+	l.run = func(t *testing.T, dir string, f *faultFS) {
 		acked, tried = recovery.Record{}, recovery.Record{}
 		s, err := open(Config{Dir: dir}, f.fsys())
 		if err != nil {
@@ -180,7 +203,7 @@ func TestFullDiskAtEveryWrite(t *testing.T) {
 			acked = step.Record
 		}
 	}
-	sweep(t, scenario, func(t *testing.T, dir string) {
+	l.check = func(t *testing.T, dir string) {
 		s := mustOpenFast(t, dir)
 		got, report, err := s.Load()
 		if err != nil {
@@ -192,7 +215,8 @@ func TestFullDiskAtEveryWrite(t *testing.T) {
 			t.Errorf("neither what was acknowledged nor what was tried (-acknowledged +got):\n%s", recordtest.Diff(acked, got))
 		}
 		goesOn(t, s, dir)
-	})
+	}
+	return l
 }
 
 // withoutList applies I4 to a record whose list is lost.
@@ -253,7 +277,7 @@ func TestFaultWhileRecovering(t *testing.T) {
 		"newest slot": func(t *testing.T, dir string) { flip(t, filepath.Join(dir, string(SourceMirrorB)), 40) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			scenario := func(t *testing.T, dir string, f *faultFS) {
+			run := func(t *testing.T, dir string, f *faultFS) {
 				s := mustOpenFast(t, dir)
 				if err := errors.Join(s.Reset(want), s.Reset(want), s.Close()); err != nil {
 					t.Fatal(err)
@@ -263,14 +287,15 @@ func TestFaultWhileRecovering(t *testing.T) {
 					s.Close()
 				}
 			}
-			sweep(t, scenario, func(t *testing.T, dir string) {
+			check := func(t *testing.T, dir string) {
 				s := mustOpenFast(t, dir)
 				got, _, err := s.Load()
 				if diff := recordtest.Diff(want, got); err != nil || diff != "" {
 					t.Errorf("%v (-want +got):\n%s", err, diff)
 				}
 				goesOn(t, s, dir)
-			})
+			}
+			sweep(t, func() trial { return trial{run: run, check: check} })
 		})
 	}
 }

@@ -11,8 +11,8 @@ import (
 	"go.etcd.io/bbolt"
 )
 
-// fsys is every way in which this package changes a disk, or reads from one.
-// Tests put faults between; nothing else implements it.
+// fsys is how this package reads copies and changes the directory; only the lock
+// file and bbolt's own file are used without it. Tests put faults between.
 type fsys struct {
 	mkdir   func(path string) error
 	open    func(path string, flag int) (file, error)

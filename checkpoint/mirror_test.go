@@ -14,7 +14,7 @@ import (
 // Hazard 41.
 func TestTornFirstWrite(t *testing.T) {
 	slot := encodeSlot(mustImage(t, recordtest.Full(), order{run: 7, seq: 1}))
-	for n := 1; n < len(slot); n += 7 {
+	for n := 1; n < len(slot); n += 29 {
 		dir := t.TempDir()
 		must(t, mustOpenFast(t, dir).Close())
 		writeAll(t, dir, map[string][]byte{string(SourceMirrorA): slot[:n]})
@@ -27,7 +27,7 @@ func TestTornFirstWrite(t *testing.T) {
 		if err != nil || got.Progress != nil || report.Fallbacks != 0 {
 			t.Fatalf("%d bytes: %v, %+v", n, err, report)
 		}
-		if n%5 == 0 {
+		if n%3 == 0 {
 			goesOn(t, s, dir)
 		} else {
 			must(t, s.Close())

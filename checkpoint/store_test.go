@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -22,7 +23,8 @@ import (
 	"github.com/recoverd/recoverd/recovery"
 )
 
-// The order of writes is the contract of DESIGN 7.
+// The order of writes is the contract of DESIGN 7. Hazard 46: every name that is
+// made is made durable.
 func TestOrderOfWrites(t *testing.T) {
 	f := &faultFS{}
 	dir := filepath.Join(t.TempDir(), "state")
@@ -324,6 +326,8 @@ func TestLockOfAKilledProcess(t *testing.T) {
 	cmd.Env = append(os.Environ(), "CHECKPOINT_TEST_DIR="+dir)
 	out, err := cmd.StdoutPipe()
 	must(t, err)
+	_, err = cmd.StdinPipe()
+	must(t, err)
 	must(t, cmd.Start())
 	if line, err := bufio.NewReader(out).ReadString('\n'); err != nil || line != "saved\n" {
 		t.Fatal(line, err)
@@ -347,10 +351,10 @@ func TestHelperHoldsTheLock(t *testing.T) {
 		t.Skip("run by TestLockOfAKilledProcess")
 	}
 	s := mustOpen(t, dir)
-	defer s.Close() // never reached; it keeps the lock's file from being collected
+	defer s.Close() // never reached
 	must(t, s.Reset(recordtest.Full()))
 	fmt.Println("saved")
-	select {}
+	io.Copy(io.Discard, os.Stdin) // until it is killed
 }
 
 func TestModes(t *testing.T) {

@@ -80,13 +80,13 @@ func (s *survey) addDatabase(fsys fsys, dir string) (err error) {
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
 	s.database = databaseFit
-	head, list, err := scanPages(f, size)
+	headValue, list, err := scanPages(f, size)
 	if err != nil && !isDamage(err) {
 		return fmt.Errorf("read %s: %w", databaseName, err)
 	}
 	var c stored
 	if err == nil {
-		c, err = decodeStored(head, list)
+		c, err = decodeStored(headValue, list)
 	}
 	if isDamage(err) || c.lost != nil {
 		s.database = databaseUnfit

@@ -15,7 +15,7 @@ import (
 )
 
 func newCatalogCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "catalog", Short: "Make and read catalogs of certified blobs"}
+	cmd := newGroup("catalog", "Make and read catalogs of certified blobs")
 	cmd.AddCommand(newSynthCommand(), newListCommand())
 	return cmd
 }

@@ -11,14 +11,7 @@ import (
 )
 
 func newCheckpointCommand() *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "checkpoint",
-		Short: "Look at the saved progress, or discard it",
-		Args:  noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return withCode(exitUsage, errors.New("checkpoint show, or checkpoint discard?"))
-		},
-	}
+	cmd := newGroup("checkpoint", "Look at the saved progress, or discard it")
 	cmd.AddCommand(newCheckpointShowCommand(), newCheckpointDiscardCommand())
 	return cmd
 }

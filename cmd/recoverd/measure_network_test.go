@@ -1,8 +1,10 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	iofs "io/fs"
 	"path/filepath"
 	"runtime"
 	"strconv"
@@ -13,9 +15,11 @@ import (
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 
+	"github.com/recoverd/recoverd/checkpoint"
 	"github.com/recoverd/recoverd/recovery"
 	"github.com/recoverd/recoverd/recovery/catalog"
 	"github.com/recoverd/recoverd/recovery/catalog/snapshot"
+	"github.com/recoverd/recoverd/recovery/worker"
 	"github.com/recoverd/recoverd/shards"
 	"github.com/recoverd/recoverd/syncer/store"
 	"github.com/recoverd/recoverd/syncer/store/fs"
@@ -172,4 +176,31 @@ func newNode(t testing.TB, args []string) *node {
 		t.Fatal(err)
 	}
 	return &node{cfg: cfg, log: zerolog.Nop()}
+}
+
+// durableProgress is what a restart would find, or nil. It takes no lock.
+func durableProgress(t testing.TB, state string) *recovery.Progress {
+	t.Helper()
+	record, _, err := checkpoint.ReadMirror(state)
+	if err != nil && !errors.Is(err, iofs.ErrNotExist) {
+		t.Fatal(err)
+	}
+	return record.Progress
+}
+
+// background runs a worker. What it returns stops the worker and waits for it.
+func background(t testing.TB, w *worker.Worker) (stop func()) {
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() {
+		_, err := w.Run(ctx)
+		ended <- err
+	}()
+	return func() {
+		t.Helper()
+		cancel()
+		if err := <-ended; err != nil {
+			t.Fatal(err)
+		}
+	}
 }

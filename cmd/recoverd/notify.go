@@ -15,9 +15,10 @@ import (
 // notifier tells a service manager that the process serves, what it does, and
 // that its main loop turns; and the log, every 10 s, how far it is.
 type notifier struct {
-	node   *node
-	ended  chan struct{}
-	joined sync.WaitGroup
+	node     *node
+	ended    chan struct{}
+	joined   sync.WaitGroup
+	rejected uint64 // new catalogs that were refused and told of
 }
 
 func startNotifier(n *node) *notifier {
@@ -53,11 +54,21 @@ func (t *notifier) loop() {
 			if now.Sub(t.node.worker.LastTurn()) < maxSilence {
 				tell(daemon.SdNotifyWatchdog)
 			}
+			t.tellRejected()
 			if now.Sub(logged) >= progressEvery && s.Phase != recovery.PhaseComplete {
 				logged = now
 				t.logProgress(s)
 			}
 		}
+	}
+}
+
+// tellRejected tells of a catalog that was put in place and is bad; the one
+// before it stays in use.
+func (t *notifier) tellRejected() {
+	if r := t.node.catalog.Rejected(); r.Count != t.rejected {
+		t.rejected = r.Count
+		t.node.log.Warn().Err(r.Err).Str("path", t.node.cfg.Catalog).Msg("new catalog refused, the old one stays in use")
 	}
 }
 

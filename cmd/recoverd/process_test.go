@@ -106,7 +106,7 @@ func (p *process) hasEnded() bool {
 }
 
 // patience bounds every wait of these tests; it is never what a test measures.
-const patience = 90 * time.Second
+const patience = 60 * time.Second
 
 // wait returns the exit code.
 func (p *process) wait() int {

@@ -4,12 +4,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 
 	"github.com/spf13/cobra"
 )
 
 // run executes one command line and returns the exit code.
 func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	// Libraries that write to the standard logger would print what peers send.
+	log.SetOutput(io.Discard)
 	root := newRoot()
 	root.SetArgs(args)
 	root.SetIn(stdin)
@@ -31,14 +34,23 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 
 // newRoot builds the tree of verbs, one file each.
 func newRoot() *cobra.Command {
-	root := &cobra.Command{
-		Use:           "recoverd",
-		Short:         "Make a storage node whole again, and remember how far it got",
-		SilenceUsage:  true,
-		SilenceErrors: true,
-		Args:          cobra.NoArgs,
-	}
+	root := newGroup("recoverd", "Make a storage node whole again, and remember how far it got")
+	root.SilenceUsage, root.SilenceErrors = true, true
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return withCode(exitUsage, err) })
 	root.AddCommand(newRunCommand(), newStatusCommand(), newCheckpointCommand(), newServeCommand(), newStoreCommand(), newCatalogCommand(), newDemoCommand(), newVersionCommand())
 	return root
+}
+
+// newGroup makes a verb that only holds others: alone it prints its help, and a
+// verb that it does not hold is an error.
+func newGroup(use, short string) *cobra.Command {
+	return &cobra.Command{
+		Use: use, Short: short, Args: cobra.ArbitraryArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return withCode(exitUsage, fmt.Errorf("unknown verb %q for %q; see %s --help", args[0], cmd.CommandPath(), cmd.CommandPath()))
+			}
+			return cmd.Help()
+		},
+	}
 }

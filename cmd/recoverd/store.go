@@ -12,7 +12,7 @@ import (
 )
 
 func newStoreCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "store", Short: "Fill a store from files, or accept one that progress does not know"}
+	cmd := newGroup("store", "Fill a store from files, or accept one that progress does not know")
 	cmd.AddCommand(newImportCommand(), newAcceptCommand())
 	return cmd
 }

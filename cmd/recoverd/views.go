@@ -1,10 +1,13 @@
 package main
 
 import (
+	"context"
 	"errors"
+	"sync/atomic"
 
 	"github.com/recoverd/recoverd/recovery"
 	"github.com/recoverd/recoverd/recovery/statusapi"
+	"github.com/recoverd/recoverd/syncer/store/fs"
 )
 
 // statusConfig says where the status API gets its views from.
@@ -35,5 +38,31 @@ func (n *node) peerViews() []statusapi.PeerView {
 }
 
 func (n *node) storeView() statusapi.StoreView {
-	return statusapi.StoreView{Root: n.cfg.Store, Durability: n.cfg.Durability}
+	report := n.store.report()
+	return statusapi.StoreView{
+		Root: n.cfg.Store, Layout: n.store.Layout().String(), Identity: report.Identity, Foreign: report.Foreign,
+		Durability: n.store.Durability().String(),
+	}
+}
+
+// watchedStore remembers what the store reported last, for status.
+type watchedStore struct {
+	*fs.Store
+	last atomic.Pointer[recovery.StoreReport]
+}
+
+// Prepare opens the store for an ownership and notes the report.
+func (w *watchedStore) Prepare(ctx context.Context, r recovery.StoreRequest) (recovery.StoreReport, error) {
+	report, err := w.Store.Prepare(ctx, r)
+	if err == nil {
+		w.last.Store(&report)
+	}
+	return report, err
+}
+
+func (w *watchedStore) report() recovery.StoreReport {
+	if r := w.last.Load(); r != nil {
+		return *r
+	}
+	return recovery.StoreReport{}
 }

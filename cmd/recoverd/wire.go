@@ -31,17 +31,19 @@ import (
 // concrete types. What only reads is opened first, so that a mistake in the
 // configuration is told before anything is written.
 type node struct {
-	cfg       *runConfig
-	log       zerolog.Logger
-	ownership *file.Provider
-	catalog   *catalog.File
-	keeper    *keeper
-	store     *fs.Store
-	pool      *peer.Pool
-	handler   *syncer.Handler
-	worker    *worker.Worker
-	servers   []func(context.Context) error
-	closers   []io.Closer // closed last to first
+	cfg        *runConfig
+	log        zerolog.Logger
+	ownership  *file.Provider
+	catalog    *catalog.File
+	keeper     *keeper
+	layout     store.Layout
+	durability fs.Durability
+	store      *watchedStore
+	pool       *peer.Pool
+	handler    *syncer.Handler
+	worker     *worker.Worker
+	servers    []func(context.Context) error
+	closers    []io.Closer // closed last to first
 }
 
 func wire(ctx context.Context, cfg *runConfig, log zerolog.Logger) (_ *node, err error) {
@@ -52,7 +54,7 @@ func wire(ctx context.Context, cfg *runConfig, log zerolog.Logger) (_ *node, err
 		}
 	}()
 	for _, open := range []func(context.Context) error{
-		n.openOwnership, n.openPeers, n.openCatalog, n.openCheckpoint, n.openStore, n.openSyncer, n.openWorker, n.openServers,
+		n.checkConfig, n.openOwnership, n.openPeers, n.openCatalog, n.openCheckpoint, n.openStore, n.openSyncer, n.openWorker, n.openServers,
 	} {
 		if err := open(ctx); err != nil {
 			return nil, err
@@ -71,6 +73,25 @@ func (n *node) close() error {
 	}
 	n.closers = nil
 	return errors.Join(problems...)
+}
+
+// checkConfig turns words into values and proves the limits, before anything is
+// opened.
+func (n *node) checkConfig(context.Context) (err error) {
+	if n.layout, err = store.ParseLayout(n.cfg.Layout); err != nil {
+		return withCode(exitConfig, err)
+	}
+	if n.durability, err = fs.ParseDurability(n.cfg.Durability); err != nil {
+		return withCode(exitConfig, err)
+	}
+	return withCode(exitConfig, n.machineConfig().Validate())
+}
+
+func (n *node) machineConfig() recovery.Config {
+	return recovery.Config{
+		Placement: shards.Hashed, Slots: n.cfg.Concurrency, BytesInFlight: int64(n.cfg.BytesInFlight),
+		ParkAfter: n.cfg.ParkAfter, ParkedRetry: n.cfg.ParkedRetry, FollowInterval: n.cfg.FollowInterval,
+	}
 }
 
 // openOwnership refuses a bad first document: there is no older one to keep. One
@@ -164,21 +185,14 @@ func checkpointCode(err error) error {
 }
 
 func (n *node) openStore(context.Context) error {
-	layout, err := store.ParseLayout(n.cfg.Layout)
-	if err != nil {
-		return withCode(exitConfig, err)
-	}
-	durability, err := fs.ParseDurability(n.cfg.Durability)
-	if err != nil {
-		return withCode(exitConfig, err)
-	}
-	n.store, err = fs.Open(fs.Config{
-		Root: n.cfg.Store, Create: n.cfg.StoreCreate, Layout: layout, MinFree: uint64(n.cfg.MinFree), Durability: durability,
+	s, err := fs.Open(fs.Config{
+		Root: n.cfg.Store, Create: n.cfg.StoreCreate, Layout: n.layout, MinFree: uint64(n.cfg.MinFree), Durability: n.durability,
 		ExpectedPerShard: n.expectedPerShard(),
 	})
 	if err != nil {
 		return storeCode(err)
 	}
+	n.store = &watchedStore{Store: s}
 	n.closeLater(n.store)
 	return nil
 }
@@ -218,11 +232,7 @@ func (n *node) openSyncer(context.Context) error {
 
 func (n *node) openWorker(context.Context) error {
 	w, err := worker.New(worker.Config{
-		Machine: recovery.Config{
-			Placement: shards.Hashed, Slots: n.cfg.Concurrency, BytesInFlight: int64(n.cfg.BytesInFlight),
-			ParkAfter: n.cfg.ParkAfter, ParkedRetry: n.cfg.ParkedRetry, FollowInterval: n.cfg.FollowInterval,
-		},
-		Checkpoint: n.keeper, Ownership: n.ownership, Catalog: n.catalog, Follower: n.catalog, Store: n.store,
+		Machine: n.machineConfig(), Checkpoint: n.keeper, Ownership: n.ownership, Catalog: n.catalog, Follower: n.catalog, Store: n.store,
 		Syncer: n.handler, Peers: n.pool, Delays: &syncer.Retry{}, Observers: []worker.Observer{worker.Log{Logger: n.log}},
 		ExitWhenComplete: n.cfg.ExitWhenComplete, StopGrace: n.cfg.StopGrace,
 	})

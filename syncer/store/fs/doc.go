@@ -26,5 +26,5 @@
 //     the first preparation flushes each volume before anything is listed
 //     (hazard 77).
 //
-// The package needs Linux.
+// The package needs Linux, and keeps one descriptor open for each owned shard.
 package fs

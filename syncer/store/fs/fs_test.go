@@ -20,7 +20,12 @@ import (
 	"github.com/recoverd/recoverd/syncer/store/storetest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if root := os.Getenv(dieIn); root != "" {
+		dieWriting(root)
+	}
+	goleak.VerifyTestMain(m)
+}
 
 func TestConformance(t *testing.T) {
 	for _, cfg := range []fs.Config{

@@ -211,9 +211,14 @@ func (m *marking) seen(s *listed, w wanted) error {
 	return nil
 }
 
-// look asks the file system about one piece.
+// look asks the file system about one piece; about its size only where the name
+// proves nothing, so that the answer is the one that a listing gives.
 func (m *marking) look(s *listed, w wanted) error {
-	ok, err := s.dir.has(m.inv.layout, w.id, m.inv.pieceSize(m.rows[w.row].Blob))
+	size := int64(recovery.SizeUnknown)
+	if s.foreign {
+		size = m.inv.pieceSize(m.rows[w.row].Blob)
+	}
+	ok, err := s.dir.has(m.inv.layout, w.id, size)
 	if errors.Is(err, errIrregular) {
 		ok, err = false, nil // Has says so, to whoever tries to store the piece
 	}

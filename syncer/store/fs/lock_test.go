@@ -1,10 +1,13 @@
 package fs_test
 
 import (
+	"context"
 	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"testing"
 
 	"github.com/recoverd/recoverd/syncer/store"
@@ -92,5 +95,50 @@ func TestAcceptWhileWaiting(t *testing.T) {
 	check(t, err)
 	if report.Identity != accepted.Identity {
 		t.Errorf("accepted %s, found %s", accepted.Identity, report.Identity)
+	}
+}
+
+// dieIn names the environment variable with the root in which a process of this
+// test is to die.
+const dieIn = "RECOVERD_TEST_DIE_IN"
+
+// dieWriting has the store's lock and a draft when it is killed.
+func dieWriting(root string) {
+	s, err := fs.Open(fs.Config{Root: root, Create: true})
+	if err == nil {
+		_, err = s.Prepare(context.Background(), request(1))
+	}
+	if err == nil {
+		_, err = s.Create(context.Background(), pieceOf([]byte("x"), 0), 1)
+	}
+	if err == nil {
+		err = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+	}
+	panic(err)
+}
+
+// Hazard 50: what SIGKILL leaves behind does not stop the next start; and hazard
+// 49: it does not pile up.
+func TestKilledWhileWriting(t *testing.T) {
+	root := filepath.Join(t.TempDir(), "store")
+	left := func() int {
+		names, err := filepath.Glob(filepath.Join(root, "0", ".tmp-*"))
+		check(t, err)
+		return len(names)
+	}
+	for range 2 {
+		child := exec.CommandContext(t.Context(), os.Args[0])
+		child.Env = append(os.Environ(), dieIn+"="+root)
+		var died *exec.ExitError
+		if err := child.Run(); !errors.As(err, &died) || died.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
+			t.Fatalf("the process ended otherwise: %v", err)
+		}
+		if n := left(); n != 1 {
+			t.Errorf("%d temporary files are left", n)
+		}
+	}
+	openStore(t, fs.Config{Root: root}, request(1))
+	if n := left(); n != 0 {
+		t.Errorf("%d temporary files are left after the next start", n)
 	}
 }

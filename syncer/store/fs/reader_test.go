@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	iofs "io/fs"
+	"os"
 	"path/filepath"
 	"slices"
 	"testing"
@@ -122,5 +123,35 @@ func TestReaderInventory(t *testing.T) {
 	bad.Owned = shards.SetOf(8)
 	if _, err := r.Inventory(fs.Config{}, bad); !errors.Is(err, recovery.ErrMisconfigured) {
 		t.Errorf("a shard beyond the total: %v", err)
+	}
+}
+
+// A plain directory of somebody else's can be served as it is.
+func TestReaderWithoutMarker(t *testing.T) {
+	p := pieceOf([]byte("x"), 0)
+	id := p.Blob.ID.String()
+	for name, path := range map[string]string{"flat": id, "fanout": filepath.Join(id[:2], id)} {
+		root := t.TempDir()
+		file := filepath.Join(root, "0", path)
+		check(t, os.MkdirAll(filepath.Dir(file), 0o755))
+		check(t, os.WriteFile(file, []byte("x"), 0o644))
+		r, err := fs.OpenReader(t.Context(), root)
+		check(t, err)
+		if _, ok := r.Marker(); ok {
+			t.Errorf("%s: there is a marker", name)
+		}
+		f, size, err := r.Open(0, p.Blob.ID)
+		if err != nil || size != 1 {
+			t.Fatalf("%s: %d bytes, %v", name, size, err)
+		}
+		check(t, errors.Join(f.Close(), r.Close()))
+		other := filepath.Join(root, "1", "ab")
+		if name == "fanout" {
+			other = filepath.Join(root, "1", id)
+		}
+		check(t, os.MkdirAll(other, 0o755))
+		if _, err := fs.OpenReader(t.Context(), root); !errors.Is(err, recovery.ErrMisconfigured) {
+			t.Errorf("%s and the other one beside it: %v", name, err)
+		}
 	}
 }

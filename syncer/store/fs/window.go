@@ -110,60 +110,37 @@ func (c *collector) sort() {
 	c.win.ids = slices.Compact(c.win.ids)
 }
 
-// sortIDs sorts in place: first into 256 heaps by the byte after those that all
-// ids share, which a comparison sort would spend a third of its time on.
-func sortIDs(ids []recovery.BlobID) {
-	const small = 2048
-	depth := sharedBytes(ids)
-	if len(ids) < small || depth == len(recovery.BlobID{}) {
+// sortIDs sorts in place. Ids are hashes, so their leading bytes tell them apart:
+// long stretches are dealt into 256 heaps by one byte, which beats comparing.
+func sortIDs(ids []recovery.BlobID) { sortFrom(ids, 0) }
+
+// sortFrom sorts ids that are equal in their first depth bytes.
+func sortFrom(ids []recovery.BlobID, depth int) {
+	const short = 128
+	if len(ids) < short || depth == len(recovery.BlobID{}) {
 		slices.SortFunc(ids, func(a, b recovery.BlobID) int { return compareIDs(&a, &b) })
 		return
 	}
-	var next, end [256]int
+	var next, end [256]int // of each heap: the first place not dealt to, the end
 	for i := range ids {
 		end[ids[i][depth]]++
 	}
 	sum := 0
-	for b := range end {
-		next[b] = sum
-		sum += end[b]
-		end[b] = sum
+	for heap, n := range end {
+		next[heap] = sum
+		sum += n
+		end[heap] = sum
 	}
-	start := next
-	for b := range end {
-		for next[b] < end[b] {
-			to := ids[next[b]][depth]
-			if int(to) == b {
-				next[b]++
-				continue
-			}
-			ids[next[b]], ids[next[to]] = ids[next[to]], ids[next[b]]
+	start := 0
+	for heap := range end {
+		for at := next[heap]; at < end[heap]; at = next[heap] {
+			to := ids[at][depth]
+			ids[at], ids[next[to]] = ids[next[to]], ids[at]
 			next[to]++
 		}
+		sortFrom(ids[start:end[heap]], depth+1)
+		start = end[heap]
 	}
-	for b := range end {
-		slices.SortFunc(ids[start[b]:end[b]], func(a, b recovery.BlobID) int { return compareIDs(&a, &b) })
-	}
-}
-
-// sharedBytes returns how many leading bytes all ids have in common.
-func sharedBytes(ids []recovery.BlobID) int {
-	if len(ids) == 0 {
-		return 0
-	}
-	shared := len(ids[0])
-	for i := range ids {
-		for n := range shared {
-			if ids[i][n] != ids[0][n] {
-				shared = n
-				break
-			}
-		}
-		if shared == 0 {
-			break
-		}
-	}
-	return shared
 }
 
 // compareIDs is BlobID.Compare by the first eight bytes, which nearly always
