@@ -11,6 +11,10 @@ import (
 // adapter wraps it into its error; the process then stops with exit code 78.
 var ErrMisconfigured = errors.New("recovery: misconfigured")
 
+// ErrInDoubt marks a failed flush: nobody knows what is durable, and asking again
+// may lie. An adapter wraps it into its error; the process then halts (I12).
+var ErrInDoubt = errors.New("recovery: durability is in doubt")
+
 // StoreRequest is what a store is opened for.
 type StoreRequest struct {
 	Network     string

@@ -147,7 +147,7 @@ func (s *scenario) event(name string, opt map[string]string, rest []string) Even
 		wiped, _ := shards.ParseSet(opt["wiped"])
 		return StoreOpened{Seq: s.asked["store"], Report: StoreReport{Identity: rest[0], Wiped: wiped}}
 	case "store-fails":
-		return StoreFailed{Seq: s.asked["store"], Err: errors.New(strings.Join(rest, " "))}
+		return StoreFailed{Seq: s.asked["store"], Err: marked(rest)}
 	case "page":
 		return s.pageEvent(opt, rest)
 	case "page-fails":
@@ -503,4 +503,16 @@ func options(args []string) (map[string]string, []string) {
 func number(text string) uint64 {
 	n, _ := strconv.ParseUint(text, 10, 64)
 	return n
+}
+
+// marked makes an error of words; "misconfigured" and "in-doubt" in front mark it.
+func marked(words []string) error {
+	text := strings.Join(words[1:], " ")
+	switch words[0] {
+	case "misconfigured":
+		return fmt.Errorf("%w: %s", ErrMisconfigured, text)
+	case "in-doubt":
+		return fmt.Errorf("%w: %s", ErrInDoubt, text)
+	}
+	return errors.New(strings.Join(words, " "))
 }

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/recoverd/recoverd/recovery"
 	"github.com/recoverd/recoverd/syncer/store"
 )
 
@@ -32,8 +33,8 @@ func (s *Store) firstLook(ctx context.Context, v *view, dirs map[uint32]*shardDi
 			continue
 		}
 		if err := vol.once(vol.flushAll); err != nil {
-			s.broken = err
-			return err
+			s.broken = fmt.Errorf("%w: %w", recovery.ErrInDoubt, err)
+			return s.broken
 		}
 		vol.flushed = true
 	}
