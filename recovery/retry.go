@@ -175,7 +175,8 @@ func (m *Machine) onRetry(ids []BlobID) {
 }
 
 // onPutBack lists blobs that are no longer stored; the cursor goes back below
-// them in the same save (hazard 92).
+// them in the same save (hazard 92). When the list has no room for one, all is
+// looked at again: what was claimed is taken back, and the scan finds it.
 func (m *Machine) onPutBack(blobs []Blob) {
 	if !m.run.on {
 		return
@@ -185,10 +186,23 @@ func (m *Machine) onPutBack(blobs []Blob) {
 		if f.list[b.ID] != nil || !m.run.fence.Placement.Concerns(b.ID, m.run.fence.TotalShards, m.run.fence.Owned) {
 			continue
 		}
+		if f.active() >= m.cfg.Unsettled {
+			m.lookAtAllAgain()
+			return
+		}
 		f.wait(f.insert(Unsettled{ID: b.ID, Size: b.Size, State: Waiting}), m.now)
 		m.run.checked = false
 		m.save.dirty, m.save.forced, m.save.less = true, true, true
 	}
+}
+
+// lookAtAllAgain begins the pass anew as one without covered.
+func (m *Machine) lookAtAllAgain() {
+	f := m.run.front
+	f.covered, f.scan = nil, Mark{}
+	m.run.counters.Looked = 0
+	m.scan = scanState{spare: m.scan.spare}
+	m.save.dirty, m.save.forced, m.save.less = true, true, true
 }
 
 func (m *Machine) schedule(e *entry, at time.Duration) {
