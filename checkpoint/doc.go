@@ -47,6 +47,7 @@
 //
 // # Reading the source
 //
-// store.go has the order of writes; survey.go the choice between copies;
-// pages.go the check of the database; head.go and entries.go the format.
+// keeper.go is the door for a machine's host; store.go has the order of writes;
+// survey.go the choice between copies; pages.go the check of the database;
+// head.go and entries.go the format.
 package checkpoint

@@ -18,9 +18,6 @@ const (
 	// An entry takes from minEntry to maxEntry bytes.
 	minEntry = 32 + 8 + 1 + 4 + 4 + 1 + 1 + 2 + 2
 	maxEntry = minEntry + 2*12 + maxReason + recovery.MaxErrorText
-
-	// maxList bounds an encoded list, in bytes.
-	maxList = envelopeLen + 4 + MaxEntries*maxEntry
 )
 
 // encodeEntries returns the sealed list, sorted by id, and its sum. The caller's

@@ -52,6 +52,15 @@ func (l *ledger) plan(r recovery.Record, less bool) (plan, error) {
 // done notes that a plan was written.
 func (l *ledger) done(p plan) { l.last, l.set = p.second, true }
 
+// durable describes what was written last; r reports the same.
+func (l *ledger) durable(r LoadReport) Durable {
+	d := Durable{LoadReport: r}
+	if p := l.last.h.progress; p != nil {
+		d.Cursor, d.SavedAt = p.Cursor, p.SavedAt
+	}
+	return d
+}
+
 // load decodes what was written last.
 func (l *ledger) load() (recovery.Record, error) {
 	if !l.set {

@@ -55,10 +55,25 @@ func (n *Nop) Load() (recovery.Record, LoadReport, error) {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	report := LoadReport{Source: SourceMemory, List: ListWhole}
-	report.follow(m.ledger.last.h)
 	r, err := m.ledger.load()
-	return r, report, err
+	return r, m.report(), err
+}
+
+// report describes what was written last; m.mu is held.
+func (m *nopMemory) report() LoadReport {
+	r := LoadReport{Source: SourceMemory, List: ListWhole}
+	r.follow(m.ledger.last.h)
+	return r
+}
+
+// Durable returns what was written last, as Store.Durable would.
+func (n *Nop) Durable() Durable {
+	n.mu.Lock()
+	m := n.shared()
+	n.mu.Unlock()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.ledger.durable(m.report())
 }
 
 // Save is Store.Save without a disk.

@@ -121,6 +121,15 @@ func (s *Store) Load() (recovery.Record, LoadReport, error) {
 	return r, s.report, err
 }
 
+// Durable returns what was written last, or found by Open if nothing was. It
+// reads nothing, waits for a write under way, and answers also after a failure or
+// Close.
+func (s *Store) Durable() Durable {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.ledger.durable(s.report)
+}
+
 // Save makes a record durable that claims at least as much as the one before:
 // first in the database, then in the mirror. The record is only read. A record
 // that is plainly less (another run, or progress dropped) is written as by

@@ -78,7 +78,7 @@ func (j *contentJudge) Reset()                      { j.hash.Reset() }
 func (j *contentJudge) Verify() error {
 	j.hash.Sum(j.got[:0])
 	if j.got != j.want {
-		return fmt.Errorf("%w: sha-256 is %x..., want %x...", ErrWrongBytes, j.got[:8], j.want[:8])
+		return fmt.Errorf("%w: sha-256 begins with %x, want %x", ErrWrongBytes, j.got[:8], j.want[:8])
 	}
 	return nil
 }

@@ -18,12 +18,7 @@ import (
 )
 
 // Checkpoint is what the suite tests.
-type Checkpoint interface {
-	Load() (recovery.Record, checkpoint.LoadReport, error)
-	Save(recovery.Record) error
-	Reset(recovery.Record) error
-	Close() error
-}
+type Checkpoint = checkpoint.Backend
 
 // Opener opens the same place each time, as successive processes would. The
 // suite closes one checkpoint before it opens the next.
@@ -40,6 +35,7 @@ func Run(t *testing.T, newPlace func(t *testing.T) Opener) {
 		{"the list is sorted and the caller's is not", testSorted},
 		{"history", testHistory},
 		{"sequence moves with success only", testSequence},
+		{"what is durable is known", testDurable},
 		{"a new run and a discard are remembered", testRuns},
 		{"an older run is refused", testOlderRun},
 		{"contradictions are refused", testContradictions},
@@ -148,6 +144,46 @@ func testSequence(t *testing.T, open Opener) {
 		t.Errorf("a restart moved the sequence from %d to %d", last, seq)
 	}
 	closeIt(t, c)
+}
+
+func testDurable(t *testing.T, open Opener) {
+	c := open(t)
+	if d := c.Durable(); d.Seq != 0 || d.Run != 0 || !d.Cursor.None() || !d.SavedAt.IsZero() {
+		t.Errorf("of an empty place %+v is durable", d)
+	}
+	r := recordtest.Full()
+	for range 2 {
+		must(t, c.Reset(r))
+		wantDurable(t, c, r)
+		must(t, c.Save(r))
+		wantDurable(t, c, r)
+		c = reopen(t, c, open)
+		wantDurable(t, c, r)
+	}
+	bad := recordtest.Full()
+	bad.Progress.Cursor = recovery.MarkEnd()
+	if err := c.Save(bad); err == nil {
+		t.Error("a contradiction was saved")
+	}
+	wantDurable(t, c, r)
+	before := c.Durable()
+	closeIt(t, c)
+	if after := c.Durable(); after.Seq != before.Seq || after.Cursor != before.Cursor {
+		t.Errorf("closing changed what is durable from %+v to %+v", before, after)
+	}
+}
+
+// wantDurable checks what is said to be durable against the record and against
+// what Load reports.
+func wantDurable(t *testing.T, c Checkpoint, r recovery.Record) {
+	t.Helper()
+	d, loaded := c.Durable(), report(t, c)
+	if d.Seq != loaded.Seq || d.Seq == 0 || d.LastRun != loaded.LastRun || d.Source != loaded.Source {
+		t.Errorf("durable is %+v, loaded %+v", d.LoadReport, loaded)
+	}
+	if p := r.Progress; d.Run != p.Run || d.Cursor != p.Cursor || !d.SavedAt.Equal(p.SavedAt) {
+		t.Errorf("durable is run %d, cursor %v, saved at %v; want %d, %v, %v", d.Run, d.Cursor, d.SavedAt, p.Run, p.Cursor, p.SavedAt)
+	}
 }
 
 func testRuns(t *testing.T, open Opener) {

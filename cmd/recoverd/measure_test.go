@@ -33,6 +33,7 @@ func TestMeasure(t *testing.T) {
 	t.Run("Restart", m.restart)
 	t.Run("Saving", m.saving)
 	t.Run("Memory", m.memory)
+	t.Run("Heap", m.heap)
 	m.print(t)
 }
 

@@ -238,3 +238,26 @@ func TestShardWiped(t *testing.T) {
 	}
 	f.sameStore()
 }
+
+// Blobs that had expired are extended: their first certification lies below the
+// old bound, and they are recovered all the same. Hazard 79: expired-then-extended.
+func TestExpiredThenExtended(t *testing.T) {
+	f := newFleet(t, 5, 600) // what never expires
+	f.generate("short", 60, 600, 3)
+	extend := func(epoch, end string) {
+		must(t, "store", "import", "--from", f.path("short"), "--store", f.path("source"), "--base", f.catalog,
+			"--out", f.path("next.rsnap"), "--total-shards", fmt.Sprint(totalShards), "--epoch", epoch, "--end-epoch", end)
+		if err := os.Rename(f.path("next.rsnap"), f.catalog); err != nil {
+			t.Fatal(err)
+		}
+	}
+	extend("1", "2")
+	f.own("epoch: 2\ntotal_shards: 4\nowned: \"0-3\"\n")
+	must(t, f.run("--exit-when-complete")...)
+	if n := len(pieces(t, f.path("node"))); n != 5 {
+		t.Fatalf("%d pieces are stored while 60 of 65 blobs are expired", n)
+	}
+	extend("2", "9")
+	must(t, f.run("--exit-when-complete")...)
+	f.sameStore()
+}

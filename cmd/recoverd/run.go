@@ -191,7 +191,14 @@ const listed = 20
 // that was stopped before the end has not failed.
 func conclude(cfg *runConfig, out io.Writer, result worker.Result, s worker.Status) error {
 	c := s.Counters
-	fmt.Fprintf(out, "%s: %s\n", result.Phase, s.Why)
+	switch result.Phase {
+	case recovery.PhaseComplete:
+		fmt.Fprintln(out, s.Why)
+	case recovery.PhaseIncomplete:
+		fmt.Fprintf(out, "incomplete: %s\n", s.Why)
+	default:
+		fmt.Fprintf(out, "stopped while %s; started again, it goes on from here\n", result.Phase)
+	}
 	fmt.Fprintf(out, "fetched %s blobs (%s), already stored %s, not certified any more %s, expired %s\n",
 		humanize.Comma(int64(c.Stored)), humanize.IBytes(c.StoredBytes), humanize.Comma(int64(c.AlreadyStored)),
 		humanize.Comma(int64(c.NotCertified)), humanize.Comma(int64(c.Expired)))

@@ -1,6 +1,7 @@
 package catalog
 
 import (
+	"errors"
 	"path/filepath"
 	"sync"
 	"time"
@@ -27,8 +28,7 @@ func newWatcher(path string, every time.Duration) (*watcher, error) {
 		return nil, err
 	}
 	if err := fs.Add(filepath.Dir(path)); err != nil {
-		fs.Close()
-		return nil, err
+		return nil, errors.Join(err, fs.Close())
 	}
 	w := &watcher{fs: fs, stop: make(chan struct{}), wake: make(chan struct{})}
 	w.done.Go(func() { w.run(every) })
@@ -66,7 +66,7 @@ func (w *watcher) run(every time.Duration) {
 			return
 		case <-tick.C:
 		case <-w.fs.Events:
-		case <-w.fs.Errors: // events were lost: look
+		case _ = <-w.fs.Errors: // events were lost: look
 		}
 		w.broadcast()
 	}

@@ -101,7 +101,7 @@ func TestClientRefusesOddAnswers(t *testing.T) {
 		want    string
 	}{
 		{"not JSON", func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "<html>") }, "read the answer"},
-		{"text with an error code", func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "teapot", 418) }, "teapot"},
+		{"text with an error code", func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "teapot", http.StatusTeapot) }, "teapot"},
 		{"a redirect", func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, "http://192.0.2.1/", http.StatusFound)
 		}, "302"},

@@ -56,6 +56,6 @@ func (s *Server) serve(ctx context.Context, l net.Listener, handler http.Handler
 	if err := server.Shutdown(grace); err != nil {
 		_ = server.Close() // what is left did not read its answer
 	}
-	<-ended
+	_ = <-ended // ErrServerClosed
 	return nil
 }

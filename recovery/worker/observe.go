@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"context"
 	"sync"
 	"sync/atomic"
 )
@@ -15,29 +16,34 @@ type Notice any
 type OwnershipRefused struct{ Err string }
 
 // notices gives every observer a queue and a goroutine of its own. A full queue
-// drops the notice and counts it: the loop never waits for an observer.
+// drops the notice and counts it: nobody waits for an observer.
 type notices struct {
-	queues  []chan Notice
-	joined  sync.WaitGroup
-	dropped atomic.Uint64
-	mu      sync.RWMutex
-	closed  bool
+	observers []Observer
+	queues    []chan Notice // one for each
+	joined    sync.WaitGroup
+	dropped   atomic.Uint64
+	mu        sync.RWMutex
+	closed    bool
 }
 
 const noticeQueue = 1_024
 
 func newNotices(observers []Observer) *notices {
-	n := &notices{}
-	for _, o := range observers {
-		q := make(chan Notice, noticeQueue)
-		n.queues = append(n.queues, q)
+	n := &notices{observers: observers}
+	for range observers {
+		n.queues = append(n.queues, make(chan Notice, noticeQueue))
+	}
+	return n
+}
+
+func (n *notices) start() {
+	for i, o := range n.observers {
 		n.joined.Go(func() {
-			for notice := range q {
+			for notice := range n.queues[i] {
 				o.Observe(notice)
 			}
 		})
 	}
-	return n
 }
 
 func (n *notices) tell(notice Notice) {
@@ -55,15 +61,19 @@ func (n *notices) tell(notice Notice) {
 	}
 }
 
-// close lets the observers finish what is queued, and joins them.
-func (n *notices) close() {
+// close joins the observers once they were told what is queued. What they were
+// not told before late ended is dropped, so that none is called again.
+func (n *notices) close(late context.Context) {
 	n.mu.Lock()
-	if !n.closed {
-		n.closed = true
-		for _, q := range n.queues {
-			close(q)
+	n.closed = true
+	n.mu.Unlock()
+	for _, q := range n.queues {
+		close(q)
+	}
+	waitFor(late, n.joined.Wait)
+	for _, q := range n.queues {
+		for range q {
+			n.dropped.Add(1)
 		}
 	}
-	n.mu.Unlock()
-	n.joined.Wait()
 }

@@ -8,22 +8,23 @@ import (
 )
 
 // perform starts each effect in the order given. The checkpoint keeps the order
-// of saves; everything else runs on its own and answers with an event.
+// of saves; everything else runs on its own and answers with an event. Nothing
+// is performed after Halt or Finished.
 func (w *Worker) perform(ctx context.Context, effects []recovery.Effect) {
 	for _, effect := range effects {
 		switch e := effect.(type) {
 		case recovery.LoadCheckpoint:
-			w.ask(func() recovery.Event { return w.load() }, ctx)
+			w.ask(ctx, w.load)
 		case recovery.TakeBound:
-			w.ask(func() recovery.Event { return w.takeBound(ctx, e) }, ctx)
+			w.ask(ctx, func() recovery.Event { return w.takeBound(ctx, e) })
 		case recovery.OpenStore:
-			w.ask(func() recovery.Event { return w.openStore(ctx, e) }, ctx)
+			w.ask(ctx, func() recovery.Event { return w.openStore(ctx, e) })
 		case recovery.ReadPage:
-			w.ask(func() recovery.Event { return w.readPage(ctx, e) }, ctx)
+			w.ask(ctx, func() recovery.Event { return w.readPage(ctx, e) })
 		case recovery.LookUp:
-			w.ask(func() recovery.Event { return w.lookUp(ctx, e) }, ctx)
+			w.ask(ctx, func() recovery.Event { return w.lookUp(ctx, e) })
 		case recovery.Sync:
-			w.ask(func() recovery.Event { return w.sync(ctx, e) }, ctx)
+			w.ask(ctx, func() recovery.Event { return w.sync(ctx, e) })
 		case recovery.CancelRun:
 			w.cfg.Syncer.CancelRun(e.Run)
 		case recovery.Save:
@@ -31,9 +32,11 @@ func (w *Worker) perform(ctx context.Context, effects []recovery.Effect) {
 		case recovery.Halt:
 			w.halted = &HaltError{Reason: e.Reason, Misconfigured: e.Misconfigured}
 			w.notices.tell(e)
+			return
 		case recovery.Finished:
 			w.finished = true
 			w.result.Unsettled = w.machine.Unsettled()
+			return
 		default:
 			w.notices.tell(e)
 		}
@@ -41,14 +44,12 @@ func (w *Worker) perform(ctx context.Context, effects []recovery.Effect) {
 }
 
 // ask runs a question on a goroutine of its own and delivers its answer.
-func (w *Worker) ask(question func() recovery.Event, ctx context.Context) {
-	w.group.Go(func() error {
-		w.deliver(ctx, question())
-		return nil
-	})
+func (w *Worker) ask(ctx context.Context, question func() recovery.Event) {
+	w.running.Go(func() { w.deliver(ctx, question()) })
 }
 
-// deliver hands an event to the loop, or drops it when the loop has ended.
+// deliver hands an event to the loop, or drops it when the loop has ended. The
+// loop itself never delivers: it would wait for itself once the queue is full.
 func (w *Worker) deliver(ctx context.Context, event recovery.Event) {
 	if event == nil { // the question ended with ctx
 		return
@@ -75,10 +76,15 @@ func (w *Worker) takeBound(ctx context.Context, e recovery.TakeBound) recovery.E
 	return recovery.BoundTaken{Seq: e.Seq, Tip: tip}
 }
 
+// openStore tells the free space before the store is ready for use, so that
+// nothing is fetched into a volume that is nearly full.
 func (w *Worker) openStore(ctx context.Context, e recovery.OpenStore) recovery.Event {
 	report, err := w.cfg.Store.Prepare(ctx, e.Request)
 	if err != nil {
 		return recovery.StoreFailed{Seq: e.Seq, Err: err}
+	}
+	if room, err := w.cfg.Store.Room(ctx); err == nil {
+		w.deliver(ctx, recovery.RoomSeen{Room: room})
 	}
 	return recovery.StoreOpened{Seq: e.Seq, Report: report}
 }
@@ -159,11 +165,17 @@ func (w *Worker) save(ctx context.Context, e recovery.Save) {
 	if e.Less {
 		write = w.cfg.Checkpoint.Reset
 	}
-	write(e.Record, func(err error) {
-		if err != nil {
-			w.deliver(ctx, recovery.SaveFailed{Seq: e.Seq, Err: err})
-			return
+	answer := make(chan error, 1)
+	write(e.Record, func(err error) { answer <- err })
+	w.ask(ctx, func() recovery.Event {
+		select {
+		case err := <-answer:
+			if err != nil {
+				return recovery.SaveFailed{Seq: e.Seq, Err: err}
+			}
+			return recovery.Saved{Seq: e.Seq}
+		case <-ctx.Done():
+			return nil
 		}
-		w.deliver(ctx, recovery.Saved{Seq: e.Seq})
 	})
 }

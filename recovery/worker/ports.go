@@ -10,7 +10,7 @@ import (
 )
 
 // Checkpoint keeps progress. The worker calls Load once, first; then Save and
-// Reset from one goroutine. They return at once; done is called, from any
+// Reset from one goroutine. They return at once; done is called once, from any
 // goroutine, when that record or a later one is durable, or with the error that
 // ends the process (I12).
 type Checkpoint interface {
@@ -28,7 +28,7 @@ type Checkpoint interface {
 type Ownership interface {
 	// Next blocks until there is an ownership that differs from the last one
 	// returned, or a bad new version, which is reported once as an error and
-	// leaves the old one in force.
+	// leaves the old one in force. After an error it is asked again in a second.
 	Next(ctx context.Context) (shards.Ownership, error)
 }
 
@@ -46,7 +46,8 @@ type Catalog interface {
 
 // Follower tells when a catalog may have something newer than was pinned.
 type Follower interface {
-	// Changed returns nil when it may, or an error when ctx has ended.
+	// Changed returns nil as long as it may, and otherwise waits until it does or
+	// ctx ends. It is asked at most once a second.
 	Changed(ctx context.Context) error
 }
 
@@ -89,7 +90,9 @@ type Delays interface {
 }
 
 // Observer is told what happened. Observe runs on a goroutine of its own with a
-// bounded queue before it; a slow observer loses notices and delays nobody.
+// bounded queue before it; a slow observer loses notices, which are counted, and
+// delays nobody. It is not called any more once Run has returned, but one call
+// that takes longer than half a second may outlive it.
 type Observer interface {
 	Observe(Notice)
 }

@@ -19,11 +19,12 @@ type Status struct {
 	// exponential average over about 10 s).
 	BlobsPerSecond float64 `json:"blobs_per_second"`
 	BytesPerSecond float64 `json:"bytes_per_second"`
-	// OwnershipTrouble is why the newest ownership document was refused, or "";
-	// OwnershipRefusals counts such documents.
+	// OwnershipTrouble is why the newest ownership document was refused, or could
+	// not be read, or ""; OwnershipRefusals counts how often that happened.
 	OwnershipTrouble  string `json:"ownership_trouble"`
 	OwnershipRefusals uint64 `json:"ownership_refusals"`
-	// NoticesDropped counts what observers were too slow to be told.
+	// NoticesDropped counts what observers were too slow to be told, one for each
+	// observer and notice.
 	NoticesDropped uint64 `json:"notices_dropped"`
 }
 
@@ -33,7 +34,8 @@ func (w *Worker) Status() Status { return *w.status.Load() }
 // ErrEnded is returned by questions to a worker whose Run has ended.
 var ErrEnded = errors.New("worker: it has ended")
 
-// Unsettled returns the unsettled list in id order, asked on the loop.
+// Unsettled returns the unsettled list in id order. It asks the loop: it waits
+// for Run to begin, returns ErrEnded once Run has ended, or ctx's error.
 func (w *Worker) Unsettled(ctx context.Context) ([]recovery.Unsettled, error) {
 	answer := make(chan []recovery.Unsettled, 1)
 	select {
@@ -51,6 +53,9 @@ func (w *Worker) LastTurn() time.Time { return time.Unix(0, w.loop.turns.Load())
 
 func (w *Worker) publish(now time.Time) {
 	s := Status{Status: w.machine.Status(), At: now, Started: w.started, NoticesDropped: w.notices.dropped.Load()}
+	if w.halted != nil {
+		s.Phase, s.Why = recovery.PhaseHalted, w.halted.Reason
+	}
 	w.progress.note(now, s.Counters)
 	s.BlobsPerSecond, s.BytesPerSecond = w.progress.blobs, w.progress.bytes
 	s.OwnershipTrouble, s.OwnershipRefusals = w.trouble.get()

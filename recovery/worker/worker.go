@@ -13,10 +13,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"github.com/recoverd/recoverd/recovery"
 )
@@ -84,9 +83,10 @@ func (e *HaltError) Error() string { return "halted: " + e.Reason }
 
 // Result is how a run ended.
 type Result struct {
-	// Phase is the machine's when it was decided to stop.
+	// Phase is the machine's when it was decided to stop; halted with an error.
 	Phase recovery.Phase
-	// Unsettled lists what is not done, in id order.
+	// Unsettled lists what is not done, in id order; nil after a halt, which
+	// makes no claims.
 	Unsettled []recovery.Unsettled
 }
 
@@ -98,10 +98,10 @@ type Worker struct {
 	started time.Time
 	ran     atomic.Bool
 
-	events chan recovery.Event
-	calls  chan func(*recovery.Machine)
-	done   chan struct{} // closed when Run has ended
-	group  *errgroup.Group
+	events  chan recovery.Event
+	calls   chan func(*recovery.Machine)
+	done    chan struct{}  // closed when Run has ended
+	running sync.WaitGroup // what Run started, but for the observers
 
 	status   atomic.Pointer[Status]
 	progress progressRate
@@ -139,8 +139,13 @@ func New(cfg Config) (*Worker, error) {
 
 // Run works until ctx ends and the stop that follows is finished, or until the
 // worker has nothing more to do. It may be called once. The error is a
-// *HaltError when the machine halted; everything the worker started has ended
-// by then, unless a halt left a write hanging in the kernel.
+// *HaltError when the machine halted.
+//
+// A stop hands out nothing new, lets syncs under way end for StopGrace, and
+// makes what was reached durable; a save that hangs holds it up. Everything the
+// worker started has ended by then, but for an observer that does not return
+// within half a second. After a halt Run waits no longer than that for anything
+// (I12).
 func (w *Worker) Run(ctx context.Context) (Result, error) {
 	if w.ran.Swap(true) {
 		return Result{}, errors.New("worker: Run was called before")
@@ -148,39 +153,53 @@ func (w *Worker) Run(ctx context.Context) (Result, error) {
 	defer close(w.done)
 	inner, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
-	w.group, inner = errgroup.WithContext(inner)
-	w.group.Go(func() error { return w.watchOwnership(inner) })
-	w.group.Go(func() error { return w.watchRoom(inner) })
+	w.notices.start()
+	w.running.Go(func() { w.watchOwnership(inner) })
+	w.running.Go(func() { w.watchRoom(inner) })
 	if w.cfg.Follower != nil {
-		w.group.Go(func() error { return w.watchCatalog(inner) })
+		w.running.Go(func() { w.watchCatalog(inner) })
 	}
 	if w.cfg.Peers != nil {
-		w.group.Go(func() error { return w.watchPeers(inner) })
+		w.running.Go(func() { w.watchPeers(inner) })
 	}
 	w.perform(inner, w.machine.Start())
 	err := w.runLoop(ctx, inner)
 	cancel()
-	w.join(err)
+	w.join(err != nil)
 	w.publish(time.Now())
-	w.notices.close()
-	return w.result, err
+	if err != nil {
+		return Result{Phase: recovery.PhaseHalted}, err
+	}
+	return w.result, nil
 }
 
-// join waits for everything the worker started; after a halt for half a second
-// at most, because a write may hang for ever.
-func (w *Worker) join(err error) {
-	joined := make(chan struct{})
-	go func() {
-		defer close(joined)
-		_ = w.group.Wait() // each error was told to the loop before
-	}()
-	var patience <-chan time.Time
-	if err != nil {
-		patience = time.After(500 * time.Millisecond)
+// patience is how long Run waits at its end for what may never return: an
+// observer, and after a halt everything else too, since a read or a write may
+// hang in the kernel and the process must end within a second (I12).
+const patience = 500 * time.Millisecond
+
+func (w *Worker) join(halted bool) {
+	if !halted {
+		w.running.Wait()
 	}
+	late, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	if halted {
+		waitFor(late, w.running.Wait)
+	}
+	w.notices.close(late)
+}
+
+// waitFor waits for f, but no longer than ctx; f goes on by itself then.
+func waitFor(ctx context.Context, f func()) {
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		f()
+	}()
 	select {
-	case <-joined:
-	case <-patience:
+	case <-ended:
+	case <-ctx.Done():
 	}
 }
 
@@ -261,8 +280,8 @@ func (w *Worker) arrived() recovery.Event {
 func (w *Worker) step(inner context.Context, event recovery.Event) error {
 	before := time.Now()
 	effects, err := w.machine.Step(event)
-	if err != nil {
-		return &HaltError{Reason: err.Error()}
+	if err != nil { // a bug, and nothing may build on it
+		effects = []recovery.Effect{recovery.Halt{Reason: err.Error()}}
 	}
 	w.loop.note(effects, before)
 	w.perform(inner, effects)

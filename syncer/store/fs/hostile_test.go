@@ -131,7 +131,7 @@ func TestIntruderAtTempName(t *testing.T) {
 				t.Errorf("flush: %v", err)
 			}
 			check(t, s.Close())
-			s = openStore(t, fs.Config{Root: root}, request(1))
+			openStore(t, fs.Config{Root: root}, request(1))
 			if _, err := os.Lstat(temps[0]); err != nil {
 				t.Errorf("what is not ours was cleaned up: %v", err)
 			}

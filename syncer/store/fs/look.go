@@ -88,7 +88,7 @@ func traceIn(ctx context.Context, root *os.Root, name string) (seen store.Layout
 	if err != nil {
 		return store.Auto, fmt.Errorf("look for pieces: %w", err)
 	}
-	defer dir.Close()
+	defer func() { _ = dir.Close() }() // only read
 	var id recovery.BlobID
 	err = readEntries(ctx, dir, make([]byte, direntBuffer), func(name []byte, _ uint8) error {
 		switch {

@@ -21,7 +21,7 @@ func readMarker[M any](dir *os.Root, decode func([]byte) (M, error)) (*M, error)
 	if err != nil {
 		return nil, fmt.Errorf("open marker: %w", err)
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }() // only read
 	data, err := io.ReadAll(io.LimitReader(f, store.MaxMarker+1))
 	if err != nil {
 		return nil, fmt.Errorf("read marker: %w", err)

@@ -108,7 +108,7 @@ func listShards(root *os.Root) ([]uint32, error) {
 	if err != nil {
 		return nil, fmt.Errorf("list the store's root: %w", err)
 	}
-	defer dir.Close()
+	defer func() { _ = dir.Close() }() // only read
 	entries, err := dir.ReadDir(-1)
 	if err != nil {
 		return nil, fmt.Errorf("list the store's root: %w", err)
