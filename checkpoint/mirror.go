@@ -8,6 +8,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+
+	"golang.org/x/sys/unix"
 )
 
 // A slot of the mirror is a file that is overwritten in place:
@@ -49,11 +51,29 @@ func openMirror(fs fsys, dir string) (*mirror, error) {
 			return nil, errors.Join(fmt.Errorf("%w: %w", ErrCreate, err), m.close())
 		}
 		m.slots[i] = f
+		if err := reserve(f, slotHeader+maxContent); err != nil {
+			return nil, errors.Join(fmt.Errorf("%w: reserve room for %s: %w", ErrCreate, name, err), m.close())
+		}
 	}
 	if err := fs.syncDir(dir); err != nil {
 		return nil, errors.Join(fmt.Errorf("%w: fsync directory: %w", ErrCreate, err), m.close())
 	}
 	return m, nil
+}
+
+// reserve keeps room for a slot beyond its end, so that a full disk can never cut
+// an overwrite short and cost the copy that was there (hazard 51). File systems
+// that cannot do it are left at that.
+func reserve(f file, n int64) error {
+	descriptor, ok := f.(interface{ Fd() uintptr })
+	if !ok {
+		return nil
+	}
+	err := unix.Fallocate(int(descriptor.Fd()), unix.FALLOC_FL_KEEP_SIZE, 0, n)
+	if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.ENOSYS) {
+		return nil
+	}
+	return err
 }
 
 // write overwrites one slot with one write and one fsync.

@@ -5,6 +5,7 @@ import "fmt"
 // onBound takes the catalog's newest state, asked for while loading or while
 // following.
 func (m *Machine) onBound(e BoundTaken) {
+	m.ended(e.Seq)
 	switch {
 	case e.Seq == m.load.asking && e.Seq != 0:
 		m.load.asking = 0
@@ -19,6 +20,7 @@ func (m *Machine) onBound(e BoundTaken) {
 }
 
 func (m *Machine) onBoundFailed(e BoundFailed) {
+	m.ended(e.Seq)
 	switch {
 	case e.Seq == m.load.asking && e.Seq != 0:
 		m.load.asking = 0
@@ -35,6 +37,7 @@ func (m *Machine) onBoundFailed(e BoundFailed) {
 // onStore takes the store's report: while loading it completes the facts, while
 // running it confirms, or refutes, that nothing was swapped.
 func (m *Machine) onStore(e StoreOpened) {
+	m.ended(e.Seq)
 	switch {
 	case e.Seq == m.load.asking && e.Seq != 0:
 		m.load.asking = 0
@@ -52,11 +55,13 @@ func (m *Machine) onStore(e StoreOpened) {
 }
 
 func (m *Machine) onStoreFailed(e StoreFailed) {
+	m.ended(e.Seq)
 	switch {
 	case e.Seq == m.load.asking && e.Seq != 0:
 		m.load.asking = 0
 		m.loadFails("store", e.Err)
 	case m.run.on && e.Seq == m.run.asking && e.Seq != 0:
+		m.run.asking = 0
 		m.suspend(PhaseWaiting, "store: "+e.Err.Error())
 		m.loadFails("store", e.Err)
 	}
@@ -81,7 +86,7 @@ func (m *Machine) movePhase() {
 		to = PhaseIncomplete
 	case !f.passDone():
 		to = PhaseScanning
-	case len(f.list) > 0 && f.active() == 0:
+	case len(f.list) > 0 && f.active() == 0 && m.catalogBehind() == "":
 		to = PhaseIncomplete
 	case len(f.list) == 0 && m.mayClaim():
 		to = PhaseComplete
@@ -121,7 +126,7 @@ func (m *Machine) explain(p Phase) string {
 // room for parked ids is used up, and that nothing is under way to make some.
 func (m *Machine) onlyParkedLeft() bool {
 	f := m.run.front
-	return f.counts[Parked] >= m.cfg.Parked && f.active() == 0 && len(m.scan.pages) > 0
+	return !m.idle() && f.counts[Parked] >= m.cfg.Parked && f.active() == 0 && len(m.scan.pages) > 0
 }
 
 // mayClaim reports whether "complete" holds (DESIGN 3). A claim once made stays

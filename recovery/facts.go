@@ -49,6 +49,15 @@ type Room struct {
 	Low  bool
 }
 
+// take counts bytes that are about to be written, until the next look.
+func (r *Room) take(size int64) {
+	if size <= 0 || r.Min == 0 {
+		return
+	}
+	r.Free -= min(r.Free, uint64(size))
+	r.Low = r.Low || r.Free < r.Min
+}
+
 // PeerHealth is what the peers look like together.
 type PeerHealth struct {
 	Reachable int

@@ -43,6 +43,7 @@ func (m *Machine) followTo(tip Tip) {
 		return
 	}
 	m.tip = &tip
+	m.follow.hinted = m.follow.hinted || m.catalogBehind() != ""
 	f := m.run.front
 	switch next.Origin.Decision {
 	case Discard, Relook:

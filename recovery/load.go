@@ -3,6 +3,7 @@ package recovery
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/recoverd/recoverd/shards"
@@ -51,9 +52,12 @@ func backoff(d time.Duration) time.Duration {
 }
 
 func (m *Machine) onLoaded(e Loaded) {
+	if !m.save.dirty { // nobody asked before
+		m.paused = e.Record.Paused
+	}
 	m.loaded = true
-	m.paused = e.Record.Paused
 	m.prior = e.Record.Progress
+	m.takeBack(false)
 	m.note = e.Note
 	m.lastRun = e.LastRun
 	if m.prior != nil {
@@ -69,6 +73,7 @@ func (m *Machine) onOwnership(own shards.Ownership) {
 	}
 	m.own = &own
 	if !m.run.on {
+		m.giveUp(m.load.asking)
 		m.load = loadState{trouble: m.load.trouble}
 		return
 	}
@@ -88,6 +93,7 @@ func (m *Machine) onOwnership(own shards.Ownership) {
 // its progress is what loading decides about next (hazard 33).
 func (m *Machine) suspend(to Phase, why string) {
 	m.abandonSyncs()
+	m.giveUp(m.run.asking, m.follow.asking)
 	m.prior = m.progress()
 	m.run = runState{}
 	m.scan = scanState{}
@@ -116,7 +122,23 @@ func (m *Machine) abandonSyncs() {
 	}
 }
 
-// advanceLoad asks the next question on the way to a decision.
+// giveUp remembers questions whose answers will be dropped. They still switch
+// the catalog or the store when they are performed, so nothing newer is asked
+// before they have ended.
+func (m *Machine) giveUp(seqs ...uint64) {
+	for _, seq := range seqs {
+		if seq != 0 {
+			m.late = append(m.late, seq)
+		}
+	}
+}
+
+func (m *Machine) ended(seq uint64) {
+	m.late = slices.DeleteFunc(m.late, func(s uint64) bool { return s == seq })
+}
+
+// advanceLoad asks the next question on the way to a decision. Tries after a
+// failure stay in waiting, so that a trouble that lasts is one change of phase.
 func (m *Machine) advanceLoad() {
 	if why := m.cannotLoad(); why != "" {
 		if m.phase == PhaseLoading {
@@ -125,16 +147,18 @@ func (m *Machine) advanceLoad() {
 		m.why = why
 		return
 	}
-	if m.load.asking != 0 || m.load.saving != 0 || m.stop != stopNo || m.now < m.load.retryAt {
+	if len(m.late) > 0 || m.load.asking != 0 || m.load.saving != 0 || m.stop != stopNo || m.now < m.load.retryAt {
 		return
 	}
+	if m.load.trouble.count == 0 {
+		m.become(PhaseLoading, "reading the catalog's newest bound and opening the store")
+	}
 	if !m.load.gotTip {
-		m.become(PhaseLoading, "taking the catalog's newest bound")
+		m.follow.hinted = false
 		m.load.asking = m.nextSeq()
 		m.emit(TakeBound{Seq: m.load.asking})
 		return
 	}
-	m.become(PhaseLoading, "opening the store")
 	m.load.asking = m.nextSeq()
 	m.emit(OpenStore{Seq: m.load.asking, Request: m.storeRequest()})
 }
@@ -198,6 +222,7 @@ func (m *Machine) loadFails(what string, err error) {
 // begin decides what becomes of the prior progress. What claims less than it
 // did must be durable before anything else is done.
 func (m *Machine) begin() {
+	m.become(PhaseLoading, "deciding about saved progress")
 	next, err := decide(m.prior, facts{
 		own: *m.own, placement: m.cfg.Placement, tip: *m.tip, store: m.store, lastRun: m.lastRun, note: m.note,
 	})
@@ -217,6 +242,11 @@ func (m *Machine) begin() {
 	default:
 		m.run.counters.Resumes++
 		m.save.dirty = true
+		if m.save.asked != 0 { // perhaps this run's header: nothing before it
+			m.load.saving = m.save.asked
+			m.run.on, m.prior = false, &next
+			return
+		}
 		m.resumeWork()
 	}
 }
@@ -229,7 +259,7 @@ func (m *Machine) enterRun(p Progress) {
 	}
 	m.scan = scanState{ended: p.Scan.End()}
 	m.look = lookState{}
-	m.follow = followState{takenAt: m.now}
+	m.follow = followState{takenAt: m.now, hinted: m.follow.hinted}
 	m.load = loadState{}
 	m.note, m.prior = "", nil
 }
@@ -237,6 +267,10 @@ func (m *Machine) enterRun(p Progress) {
 // resumeWork starts the phase that {pair, cursor, list} imply.
 func (m *Machine) resumeWork() {
 	m.run.on, m.prior = true, nil
+	if m.lost {
+		m.lost = false
+		m.lookAtAllAgain()
+	}
 	m.scan.after = m.run.front.scan
 	to := PhaseScanning
 	if m.run.front.passDone() {

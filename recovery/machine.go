@@ -30,7 +30,9 @@ type Machine struct {
 	peers  PeerHealth
 	room   Room
 	loaded bool
-	note   string // what the checkpoint lost
+	late   []uint64 // questions to catalog and store that were given up, not answered yet
+	lost   bool     // blobs were put back before progress was read
+	note   string   // what the checkpoint lost
 
 	load   loadState
 	prior  *Progress // what loading decides about
@@ -164,6 +166,8 @@ func (m *Machine) advance() {
 		m.startReady()
 		m.lookUpDue()
 		m.scanPages()
+	}
+	if m.run.on && m.phase != PhaseHalted { // the end of a pass may have left the run
 		m.followCatalog()
 		m.checkStore()
 		m.movePhase()
@@ -195,7 +199,7 @@ func (m *Machine) become(to Phase, why string) {
 	}
 	m.emit(PhaseChanged{From: m.phase, To: to, Why: why})
 	m.phase, m.why = to, why
-	m.save.forced = m.run.on
+	m.save.forced = m.save.forced || m.run.on
 }
 
 func (m *Machine) halt(reason string) {
@@ -223,7 +227,7 @@ func (m *Machine) covers() Covers {
 }
 
 func (m *Machine) onPause(paused bool) {
-	if m.paused != paused {
+	if m.paused != paused || !m.loaded {
 		m.paused = paused
 		m.save.dirty, m.save.forced = true, true
 	}

@@ -14,9 +14,11 @@ import (
 )
 
 // TestRandomHistories drives a machine through random histories of answers,
-// failures, crashes, new events, ownership changes and wiped shards, checks I1,
-// I2, I3 and I7 against the world after every durable save, and then lets the
-// faults stop: the machine must get to complete with everything stored.
+// failures, crashes, stops, new events, catalogs that go back or whose descent is
+// not proven, ownership changes, wiped shards, swapped stores, full disks and lost
+// blobs. It checks I1, I2, I3, I7 and I10 against the world after every durable
+// save, and then lets the faults stop: the machine must get to complete with
+// everything stored, without ever running hot.
 func TestRandomHistories(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := newWorld(t)
@@ -46,6 +48,9 @@ type world struct {
 	pinned   []Row
 	tip      Tip
 	calmNow  bool
+	lineage  int
+	room     bool
+	burst    int
 	draining bool // saves from before a loss are on their way
 }
 
@@ -63,7 +68,7 @@ func (w *world) certify() {
 	w.position++
 	b := w.blobs[id]
 	if b == nil {
-		b = &Row{Blob: Blob{ID: id, Size: 10, Encoding: Raw, Digest: id}}
+		b = &Row{Blob: Blob{ID: id, Size: []int64{10, 10, 40, -1}[id[0]%4], Encoding: Raw, Digest: id}}
 		w.blobs[id] = b
 	}
 	b.CertifiedEpoch, b.Gained = w.epoch, w.position
@@ -72,18 +77,21 @@ func (w *world) certify() {
 
 // boot starts a process: what was pending is gone, what is durable is not.
 func (w *world) boot() {
-	m, err := New(Config{Slots: 3, Unsettled: 4, Parked: 3, ParkAfter: 2, PageRows: 3, SaveSettled: 3, FollowInterval: time.Second, ParkedRetry: 40 * time.Second})
+	m, err := New(Config{Slots: 3, BytesInFlight: 25, Unsettled: 4, Parked: 3, ParkAfter: 2, PageRows: 3, SaveSettled: 3, FollowInterval: time.Second, ParkedRetry: 40 * time.Second})
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	w.m, w.now, w.pending = m, 0, nil
+	w.m, w.now, w.pending, w.burst = m, 0, nil, 0
+	m.room = Room{Low: w.room}
 	w.collect(m.Start())
 	w.step(Tick{})
 	w.step(OwnershipSeen{w.own})
 }
 
 func (w *world) randomStep() {
-	switch n := rapid.IntRange(0, 99).Draw(w.t, "what"); {
+	switch n := rapid.IntRange(0, 125).Draw(w.t, "what"); {
+	case n >= 100:
+		w.more(n)
 	case n < 60 && len(w.pending) > 0:
 		w.answer(rapid.IntRange(0, len(w.pending)-1).Draw(w.t, "which"))
 	case n < 75:
@@ -109,6 +117,78 @@ func (w *world) randomStep() {
 		w.step(RetryAsked{})
 	default:
 		w.loseAndPutBack()
+	}
+}
+
+func (w *world) more(n int) {
+	switch {
+	case n < 104: // node not active and back
+		o := w.own
+		o.Node = shards.CatchingUp
+		w.step(OwnershipSeen{o})
+		for range rapid.IntRange(0, 3).Draw(w.t, "steps while away") {
+			if len(w.pending) > 0 {
+				w.answer(rapid.IntRange(0, len(w.pending)-1).Draw(w.t, "which"))
+			}
+		}
+		if rapid.Bool().Draw(w.t, "lose") {
+			w.loseMany()
+		}
+		w.step(OwnershipSeen{w.own})
+	case n < 107: // stop, drain, restart
+		w.step(StopAsked{Drain: rapid.Bool().Draw(w.t, "drain")})
+		for range rapid.IntRange(0, 6).Draw(w.t, "steps while stopping") {
+			if len(w.pending) > 0 {
+				w.answer(rapid.IntRange(0, len(w.pending)-1).Draw(w.t, "which"))
+			}
+		}
+		w.boot()
+	case n < 110: // lineage not proven
+		w.lineage++
+		w.position++
+		w.past = map[uint64]bool{}
+		w.step(CatalogChanged{})
+	case n < 112: // position goes back, to one never pinned
+		for range 2 {
+			if w.position > 1 {
+				w.position--
+			}
+		}
+		if w.past[w.position] || w.disk.Progress != nil && w.disk.Progress.Bound.Position == w.position || w.m.tip != nil && w.m.tip.Position == w.position {
+			w.position += 2
+			return
+		}
+		w.lineage += 100
+		w.past = map[uint64]bool{}
+		for _, b := range w.blobs {
+			b.Gained = min(b.Gained, w.position)
+		}
+		w.step(CatalogChanged{})
+	case n < 114: // the store is swapped, nobody says so
+		w.store++
+		clear(w.stored)
+	case n < 117:
+		w.room = !w.room
+		w.step(RoomSeen{Room{Low: w.room}})
+	case n < 119:
+		w.step(RetryAsked{IDs: []BlobID{letter("c"), letter("k"), letter("z")}})
+	default:
+		w.loseMany()
+	}
+}
+
+// loseMany loses any number of stored blobs at any time.
+func (w *world) loseMany() {
+	var lost []Blob
+	for _, id := range sortedIDs(w.stored) {
+		if w.blobs[id] != nil && rapid.Bool().Draw(w.t, "lost") {
+			delete(w.stored, id)
+			lost = append(lost, w.blobs[id].Blob)
+		}
+	}
+	if len(lost) > 0 {
+		w.step(PutBack{Blobs: lost})
+		w.drainSaves()
 	}
 }
 
@@ -183,6 +263,22 @@ func (w *world) step(e Event) {
 	if err != nil {
 		w.t.Fatalf("%T: %v", e, err)
 	}
+	if _, ok := e.(Tick); ok {
+		w.burst = 0
+	}
+	for _, x := range effects {
+		switch x.(type) {
+		case LookUp, TakeBound, OpenStore, ReadPage, Sync, Save:
+			w.burst++
+		}
+	}
+	if w.burst > 400 {
+		w.t.Fatalf("hot loop: %T after %T", effects, e)
+	}
+	u := w.m.Status().Unsettled
+	if u.Total > 4+3+4 {
+		w.t.Fatalf("I10: %+v", u)
+	}
 	w.collect(effects)
 	if p := w.m.Progress(); p != nil {
 		w.checkCursor(p)
@@ -196,6 +292,9 @@ func (w *world) collect(effects []Effect) {
 			w.step(Tick{})
 			w.step(Loaded{Record: w.disk, LastRun: w.lastRun})
 		case Halt:
+			if e.Misconfigured {
+				w.t.SkipNow()
+			}
 			w.t.Fatalf("halted: %s", e.Reason)
 		case PhaseChanged, Decided, BlobParked, ReadTrouble, CancelRun:
 		default:
@@ -239,7 +338,11 @@ func (w *world) answer(i int) {
 			w.step(LookupFailed{e.Seq, bad})
 			return
 		}
-		w.step(LookedUp{e.Seq, w.tip.Stamp, w.lookUp(e.IDs)})
+		st := w.tip.Stamp
+		if w.fails() && st.Position > 0 {
+			st.Position--
+		}
+		w.step(LookedUp{e.Seq, st, w.lookUp(e.IDs)})
 	case Sync:
 		w.sync(e)
 	case Save:
@@ -263,14 +366,16 @@ func (w *world) pin() {
 		}
 	}
 	slices.SortFunc(w.pinned, func(a, b Row) int { return a.ID.Compare(b.ID) })
-	w.tip = Tip{Bound: Bound{Stamp: Stamp{"net", w.epoch, w.position}, Digest: w.digestAt(w.position)}, AtTip: true}
+	w.tip = Tip{Bound: Bound{Stamp: Stamp{"net", w.epoch, w.position}, Digest: w.digestAt(w.position)}, AtTip: w.calmNow || rapid.IntRange(0, 3).Draw(w.t, "behind") > 0}
 	for p := range w.past {
 		w.tip.Ancestors = append(w.tip.Ancestors, Ancestor{p, w.digestAt(p)})
 	}
 	w.past[w.position] = true
 }
 
-func (w *world) digestAt(position uint64) Digest { return Digest{byte(position), byte(position >> 8)} }
+func (w *world) digestAt(position uint64) Digest {
+	return Digest{byte(position), byte(position >> 8), byte(w.lineage), byte(w.lineage >> 8)}
+}
 
 func (w *world) page(e ReadPage) Event {
 	i, found := slices.BinarySearchFunc(w.pinned, e.After, func(r Row, m Mark) int { return MarkAt(r.ID).Compare(m) })
@@ -299,6 +404,20 @@ func (w *world) lookUp(ids []BlobID) []Row {
 // of given-up syncs come too, late.
 func (w *world) sync(e Sync) {
 	o := Outcome{Result: Success, Covers: e.Covers, Bytes: 10}
+	if !w.calmNow && rapid.IntRange(0, 3).Draw(w.t, "sealed") == 0 {
+		w.step(Sealed{e.Run, e.Seq, e.Blob.ID})
+	}
+	if w.stored[e.Blob.ID] {
+		o.Result, o.Reason = Skipped, AlreadyStored
+	}
+	if !w.calmNow && rapid.IntRange(0, 9).Draw(w.t, "other set") == 0 {
+		o = Outcome{Result: Cancelled, Reason: OtherSet}
+	}
+	if b := w.blobs[e.Blob.ID]; !w.calmNow && o.Result == Success && (b == nil || b.EndEpoch <= w.tip.Epoch) {
+		o = Outcome{Result: Skipped, Reason: Expired, Covers: e.Covers, JudgedAt: w.tip.Stamp}
+		w.step(Synced{Run: e.Run, Seq: e.Seq, ID: e.Blob.ID, Outcome: o, Delay: time.Second})
+		return
+	}
 	stale := !e.Covers.Owned.Equal(w.own.Owned) // the world moved on under it
 	if w.fails() || stale {
 		o = Outcome{Result: Cancelled, Reason: Absent, Definite: rapid.Bool().Draw(w.t, "definite"), Err: "no"}
@@ -330,7 +449,7 @@ func (w *world) checkCursor(p *Progress) {
 // present facts, against the world.
 func (w *world) checkDisk() {
 	p := w.disk.Progress
-	if p == nil || w.draining || !p.Fence.Owned.Equal(w.own.Owned) || p.Fence.Continuity != w.own.Continuity || p.Fence.Store != w.identity(w.own.Owned) {
+	if p == nil || w.draining || p.Bound.Digest != w.digestAt(p.Bound.Position) || !p.Fence.Owned.Equal(w.own.Owned) || p.Fence.Continuity != w.own.Continuity || p.Fence.Store != w.identity(w.own.Owned) {
 		return
 	}
 	listed := map[BlobID]bool{}
@@ -357,6 +476,12 @@ func (w *world) checkDisk() {
 // calm lets faults stop and time pass: the machine must finish.
 func (w *world) calm() {
 	w.calmNow = true
+	w.step(RoomSeen{Room{}})
+	w.epoch++
+	w.position++
+	w.own.Epoch = w.epoch
+	w.step(OwnershipSeen{w.own})
+	w.step(CatalogChanged{})
 	w.step(PauseAsked{})
 	w.step(PeersSeen{PeerHealth{Reachable: 1, Total: 1, Returns: w.m.peers.Returns + 1}})
 	for range 3_000 {
@@ -367,8 +492,11 @@ func (w *world) calm() {
 			w.checkAll()
 			return
 		}
-		w.step(CatalogChanged{})
-		w.tick(time.Second)
+		at, ok := w.m.WakeAt()
+		if !ok {
+			w.t.Fatalf("STALL: nothing pending, no wake: %+v %v", w.m.Status(), w.m.Unsettled())
+		}
+		w.tick(at - w.now)
 	}
 	w.t.Fatalf("it never completes: %+v, list %v", w.m.Status(), w.m.Unsettled())
 }

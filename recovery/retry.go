@@ -34,6 +34,7 @@ func (m *Machine) lookUpDue() {
 		if e.State == Parked {
 			f.beginParkedTry(e)
 		}
+		e.lost = false
 		f.setState(e, Waiting)
 		l.ids = append(l.ids, e.ID)
 	}
@@ -69,6 +70,8 @@ func (m *Machine) onLooked(e LookedUp) {
 			m.settleAs(entry, NotCertified)
 		case rows[0].EndEpoch <= m.epochNow():
 			m.settleAs(entry, Expired)
+		case rows[0].Stored && entry.lost:
+			m.schedule(entry, m.now)
 		case rows[0].Stored:
 			m.settleAs(entry, AlreadyStored)
 		default:
@@ -110,18 +113,25 @@ func (m *Machine) startReady() {
 	l := &m.look
 	n := 0
 	for _, e := range l.ready {
-		if m.idle() || m.room.Low || !m.retrySlot() || !m.slotFor(e.Size) {
+		if m.idle() || m.room.Low || !m.retrySlot() || !m.slotFor(e.Size) || m.scanStarves() {
 			break
 		}
 		n++
-		if e.row.EndEpoch <= m.epochNow() { // hazard 25
-			m.settleAs(e, Expired)
+		if e.row.EndEpoch <= m.epochNow() { // hazard 25; its look may be from before the bound (79): another one says
+			m.schedule(e, m.now)
 			continue
 		}
 		e.retried = true
 		m.startSync(e)
 	}
 	l.ready = append(l.ready[:0], l.ready[n:]...)
+}
+
+// retryWaits reports whether a due retry may go and waits for bytes only: the
+// scan must not use them up before it.
+func (m *Machine) retryWaits() bool {
+	ready := m.look.ready
+	return len(ready) > 0 && m.retrySlot() && !m.slotFor(ready[0].Size)
 }
 
 func (m *Machine) retrySlot() bool {
@@ -155,7 +165,7 @@ func (m *Machine) onRetry(ids []BlobID) {
 		return
 	}
 	f := m.run.front
-	if ids == nil {
+	if len(ids) == 0 {
 		for _, e := range f.due {
 			ids = append(ids, e.ID)
 		}
@@ -179,14 +189,19 @@ func (m *Machine) onRetry(ids []BlobID) {
 // looked at again: what was claimed is taken back, and the scan finds it.
 func (m *Machine) onPutBack(blobs []Blob) {
 	if !m.run.on {
+		m.takeBack(len(blobs) > 0)
 		return
 	}
 	f := m.run.front
 	for _, b := range blobs {
-		if f.list[b.ID] != nil || !m.run.fence.Placement.Concerns(b.ID, m.run.fence.TotalShards, m.run.fence.Owned) {
+		if e := f.list[b.ID]; e != nil {
+			e.lost = e.slot < 0 // what is under way may have seen it stored
 			continue
 		}
-		if f.active() >= m.cfg.Unsettled {
+		if !m.run.fence.Placement.Concerns(b.ID, m.run.fence.TotalShards, m.run.fence.Owned) {
+			continue
+		}
+		if f.active() >= m.cfg.Unsettled || f.parked() >= m.cfg.Parked {
 			m.lookAtAllAgain()
 			return
 		}
@@ -202,6 +217,18 @@ func (m *Machine) lookAtAllAgain() {
 	f.covered, f.scan = nil, Mark{}
 	m.run.counters.Looked = 0
 	m.scan = scanState{spare: m.scan.spare}
+	m.save.dirty, m.save.forced, m.save.less = true, true, true
+}
+
+// takeBack notes a loss while no run is in force: everything is looked at again.
+func (m *Machine) takeBack(lost bool) {
+	m.lost = m.lost || lost
+	if !m.lost || m.prior == nil || m.load.saving != 0 {
+		return
+	}
+	p := *m.prior
+	p.Covered, p.Scan, p.Cursor, p.Counters.Looked = nil, Mark{}, Mark{}, 0
+	m.prior, m.lost = &p, false
 	m.save.dirty, m.save.forced, m.save.less = true, true, true
 }
 

@@ -12,7 +12,9 @@ type scanState struct {
 	asking  uint64
 	pages   []page
 	spare   [][]Row
-	ended   bool // the source says that nothing follows the last page
+	waits   bool          // the next row wants a slot or bytes
+	since   time.Duration // when it began to
+	ended   bool          // the source says that nothing follows the last page
 	retryAt time.Duration
 	delay   time.Duration
 	trouble trouble
@@ -22,6 +24,19 @@ type page struct {
 	rows []Row
 	next int // index of the first row not looked at
 	last bool
+}
+
+// wait notes that a row wants room.
+func (s *scanState) wait(now time.Duration) {
+	if !s.waits {
+		s.waits, s.since = true, now
+	}
+}
+
+// scanStarves reports whether retries have kept the next row waiting for longer
+// than any of them waits: a blob larger than the budget needs all of it.
+func (m *Machine) scanStarves() bool {
+	return m.scan.waits && m.now-m.scan.since >= RetryMax && m.run.bytes > 0
 }
 
 // pagesAhead is how many pages are asked for before they are needed.
@@ -134,9 +149,14 @@ func (m *Machine) lookAt(row *Row) bool {
 	case row.Stored:
 		c.AlreadyStored++
 	default:
-		if m.scanBlocked() != "" || !m.slotFor(row.Size) {
+		if m.scanBlocked() != "" || m.retryWaits() {
 			return false
 		}
+		if !m.slotFor(row.Size) {
+			m.scan.wait(m.now)
+			return false
+		}
+		m.scan.waits = false
 		e := f.insert(Unsettled{ID: row.ID, Size: row.Size, State: Waiting})
 		e.row = *row
 		m.startSync(e)

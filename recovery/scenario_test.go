@@ -176,7 +176,7 @@ func (s *scenario) event(name string, opt map[string]string, rest []string) Even
 	case "peers":
 		return PeersSeen{PeerHealth{Reachable: int(number(opt["up"])), Total: int(number(opt["of"])), Returns: number(opt["returns"])}}
 	case "room":
-		return RoomSeen{Room{Free: 5, Min: 10, Low: rest[0] == "low"}}
+		return RoomSeen{room(rest[0])}
 	case "pause", "resume":
 		return PauseAsked{Paused: name == "pause"}
 	case "retry":
@@ -515,4 +515,11 @@ func marked(words []string) error {
 		return fmt.Errorf("%w: %s", ErrInDoubt, text)
 	}
 	return errors.New(strings.Join(words, " "))
+}
+
+func room(word string) Room {
+	if word == "low" {
+		return Room{Free: 5, Min: 10, Low: true}
+	}
+	return Room{Free: 5_000, Min: 10}
 }

@@ -100,7 +100,10 @@ func (m *Machine) blocked() string {
 }
 
 func (m *Machine) trouble() string {
-	for _, t := range []trouble{m.load.trouble, m.scan.trouble, m.look.trouble, m.follow.trouble} {
+	if m.load.trouble.count > 0 && m.phase != PhaseWaiting { // there it is the reason itself
+		return m.load.trouble.text
+	}
+	for _, t := range []trouble{m.scan.trouble, m.look.trouble, m.follow.trouble} {
 		if t.count > 0 {
 			return t.text
 		}

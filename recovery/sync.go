@@ -22,6 +22,7 @@ func (m *Machine) startSync(e *entry) {
 	e.seq = m.nextSeq()
 	e.NextTry = time.Time{}
 	m.run.slots++
+	m.room.take(e.Size)
 	m.run.bytes += max(e.Size, 0)
 	if e.retried {
 		m.run.retries++
@@ -85,6 +86,14 @@ func (m *Machine) onSynced(a Synced) {
 		m.halt("making stored blobs durable: " + o.Err)
 	case o.Result == Cancelled && o.Reason == OtherSet, o.Result != Cancelled && !o.Covers.Equal(m.covers()):
 		m.run.front.setState(e, Waiting) // asked again at once, not counted
+		at := m.now
+		if e.Reason == OtherSet { // but not in a hot loop
+			at += RetryMin
+		}
+		e.Reason = OtherSet
+		m.schedule(e, at)
+	case e.lost && (o.Result == Success || o.Reason == AlreadyStored):
+		m.run.front.setState(e, Waiting)
 		m.schedule(e, m.now)
 	case o.Result == Success:
 		m.run.counters.Stored++

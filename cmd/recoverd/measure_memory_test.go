@@ -63,8 +63,11 @@ func (m *measurement) memory(t *testing.T) {
 	p = start(t, args...)
 	until(t, "the list was asked for again", func() bool { return len(peer.asked()) >= len(list) })
 	again := time.Since(began)
-	doc, _ := status(t, state)
+	doc, ok := status(t, state)
 	p.kill()
+	if !ok {
+		t.Fatal("it did not tell its status")
+	}
 	if asked := peer.asked(); !slices.Equal(asked, list) {
 		t.Errorf("a restart asked for %d blobs, %d are unsettled", len(asked), len(list))
 	}

@@ -14,7 +14,7 @@ import (
 // restart compares the time from exec to the first request to a peer between a
 // large catalog and a small one, both killed at 90 %.
 func (m *measurement) restart(t *testing.T) {
-	const rounds = 11
+	const rounds = 21
 	peer := newSilentPeer(t)
 	large := m.stopAt90(t, peer, "large", m.network(t, "ten-million", 10_000_000, 1_000, 1))
 	small := m.stopAt90(t, peer, "small", m.network(t, "thousand", 1_000, 1, 1))

@@ -52,7 +52,7 @@ func (m *measurement) storedScan(t *testing.T) {
 		detail: fmt.Sprintf("%v; %v of it before the loop, with the proof of the catalog", s.fresh, s.opening),
 	})
 
-	const cold = 5
+	const cold = 3
 	if err := dropCaches(); err != nil {
 		t.Logf("no cold measurement: %v", err)
 		return

@@ -197,7 +197,7 @@ func TestStatusWithoutState(t *testing.T) {
 		{"a file", []string{"status", "--state-dir", file}, exitConfig, "not a directory"},
 		{"another format", []string{"status", "--state-dir", dir, "-o", "xml"}, exitUsage, "xml"},
 		{"an argument", []string{"status", "now"}, exitUsage, "now"},
-		{"checkpoint without a verb", []string{"checkpoint"}, exitUsage, "checkpoint show"},
+		{"checkpoint with an unknown verb", []string{"checkpoint", "shoo"}, exitUsage, "shoo"},
 		{"show of none", []string{"checkpoint", "show"}, exitUsage, "--state-dir"},
 		{"discard of none", []string{"checkpoint", "discard", "--state-dir", filepath.Join(dir, "none")}, exitConfig, "there is no state directory"},
 	} {

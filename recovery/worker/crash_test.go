@@ -52,6 +52,35 @@ func TestResumesAfterACrash(t *testing.T) {
 	}
 }
 
+// A new run asks for nothing before its header is durable (DESIGN 7).
+func TestNewRunBeforeItsHeader(t *testing.T) {
+	inWorld(t, 20, func(t *testing.T, w *world) {
+		slow := make(chan struct{})
+		p := w.start(func(s *setup) {
+			s.onSave = func(r recovery.Record) error {
+				if r.Progress.Run == 2 {
+					<-slow
+				}
+				return nil
+			}
+		})
+		p.untilPhase(recovery.PhaseComplete, time.Minute)
+		w.assign(func(o *ownership) { o.continuity = "gap" })
+		late := w.certify(20)
+		time.Sleep(time.Minute)
+		if s := p.worker.Status(); s.Phase != recovery.PhaseLoading || p.fetches.of(late.ID) > 0 {
+			t.Errorf("before the header is durable it is %v, %d fetches", s.Phase, p.fetches.of(late.ID))
+		}
+		close(slow)
+		p.untilPhase(recovery.PhaseComplete, time.Minute)
+		if s := p.worker.Status(); s.Run != 2 || !w.stored(late) {
+			t.Errorf("then run %d is complete", s.Run)
+		}
+		p.stop()
+		w.checkComplete()
+	})
+}
+
 // While a save hangs the work goes on, one more save is wanted at most, and the
 // next one takes what has happened meanwhile.
 func TestWorkGoesOnWhileASaveHangs(t *testing.T) {

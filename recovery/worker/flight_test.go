@@ -19,13 +19,15 @@ import (
 type pageCache struct {
 	*mem.Store
 	gate chan struct{}
+	open func() // the gate; may be called again
 
 	mu    sync.Mutex
 	named map[recovery.BlobID]bool
 }
 
 func newPageCache() *pageCache {
-	return &pageCache{gate: make(chan struct{}), named: map[recovery.BlobID]bool{}}
+	gate := make(chan struct{})
+	return &pageCache{gate: gate, open: sync.OnceFunc(func() { close(gate) }), named: map[recovery.BlobID]bool{}}
 }
 
 func (c *pageCache) use(s *mem.Store) { c.Store = s }
@@ -97,6 +99,7 @@ func TestSkippedFromPageCache(t *testing.T) {
 		return func(t *testing.T) {
 			inWorld(t, 5, func(t *testing.T, w *world) {
 				cache := newPageCache()
+				t.Cleanup(cache.open)
 				p := w.start(func(s *setup) { s.worker.Store, s.syncer.Store = cache, cache })
 				p.until("every blob has its name", time.Minute, func(worker.Status) bool { return cache.names() == 5 })
 				w.assign(func(o *ownership) { o.continuity = "wiped" })
@@ -115,7 +118,7 @@ func TestSkippedFromPageCache(t *testing.T) {
 		}
 	}
 	t.Run("then the flush ends", test(func(t *testing.T, w *world, p *process, cache *pageCache) {
-		close(cache.gate)
+		cache.open()
 		s := p.untilPhase(recovery.PhaseComplete, time.Minute)
 		if s.Counters.AlreadyStored != 5 || s.Run != 2 {
 			t.Errorf("run %d found %d stored", s.Run, s.Counters.AlreadyStored)
@@ -123,7 +126,7 @@ func TestSkippedFromPageCache(t *testing.T) {
 		p.stop()
 	}))
 	t.Run("then the power is cut", test(func(t *testing.T, w *world, p *process, cache *pageCache) {
-		time.AfterFunc(time.Second, func() { close(cache.gate) }) // of the dead process
+		time.AfterFunc(time.Second, cache.open) // what is left of the process ends
 		p.crash((*mem.Disk).Crash)
 		w.checkClaims(w.blobs)
 		p = w.start(exitWhenComplete)

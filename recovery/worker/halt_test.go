@@ -1,6 +1,7 @@
 package worker_test
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"syscall"
@@ -8,7 +9,9 @@ import (
 	"time"
 
 	"github.com/recoverd/recoverd/recovery"
+	"github.com/recoverd/recoverd/recovery/catalog"
 	"github.com/recoverd/recoverd/recovery/worker"
+	"github.com/recoverd/recoverd/shards"
 )
 
 // halts waits for Run to halt within a second of its cause (I12).
@@ -77,6 +80,23 @@ func TestFailedFlush(t *testing.T) {
 	})
 }
 
+// Hazard 45. A flush that fails for a run that is over ends the process as well,
+// although nobody asks for anything.
+func TestFailedFlushOfASupersededRun(t *testing.T) {
+	inWorld(t, 5, func(t *testing.T, w *world) {
+		cache := newPageCache()
+		t.Cleanup(cache.open)
+		p := w.start(func(s *setup) { s.worker.Store, s.syncer.Store = cache, cache })
+		p.until("every blob has its name", time.Minute, func(worker.Status) bool { return cache.names() == 5 })
+		w.assign(func(o *ownership) { o.node = shards.Standby })
+		p.untilPhase(recovery.PhaseWaiting, time.Minute)
+		w.disk.FailFlushes(syscall.EIO)
+		cache.open()
+		p.halts("input/output error")
+		w.checkClaims(w.blobs)
+	})
+}
+
 // A write that hangs in the kernel does not hold up the end of the process.
 func TestHaltWhileASaveHangs(t *testing.T) {
 	inWorld(t, 200, func(t *testing.T, w *world) {
@@ -95,6 +115,34 @@ func TestHaltWhileASaveHangs(t *testing.T) {
 		w.disk.FailFlushes(syscall.EIO)
 		p.halts("input/output error")
 	})
+}
+
+// Nor does a read.
+func TestHaltWhileAReadHangs(t *testing.T) {
+	inWorld(t, 200, func(t *testing.T, w *world) {
+		source := &stuck{Memory: w.catalog, release: make(chan struct{})}
+		t.Cleanup(func() { close(source.release) })
+		p := w.start(limits(4, 10), taking(100*time.Millisecond), func(s *setup) {
+			s.worker.Catalog, s.worker.Machine.PageRows = source, 50
+		})
+		time.Sleep(time.Second)
+		w.disk.FailFlushes(syscall.EIO)
+		p.halts("input/output error")
+	})
+}
+
+// stuck is a catalog whose second page never comes, and which does not hear that
+// it was given up.
+type stuck struct {
+	*catalog.Memory
+	release chan struct{}
+}
+
+func (s *stuck) Page(ctx context.Context, after recovery.Mark, rows []recovery.Row) (recovery.PageInfo, error) {
+	if !after.None() {
+		<-s.release
+	}
+	return s.Memory.Page(ctx, after, rows)
 }
 
 // deaf is an observer that never returns from its first notice.

@@ -18,31 +18,38 @@ type OwnershipRefused struct{ Err string }
 // notices gives every observer a queue and a goroutine of its own. A full queue
 // drops the notice and counts it: nobody waits for an observer.
 type notices struct {
-	observers []Observer
-	queues    []chan Notice // one for each
-	joined    sync.WaitGroup
+	listeners []listener
 	dropped   atomic.Uint64
 	mu        sync.RWMutex
 	closed    bool
 }
 
+type listener struct {
+	observer Observer
+	queue    chan Notice
+	ended    chan struct{} // closed when the goroutine has ended
+}
+
 const noticeQueue = 1_024
 
 func newNotices(observers []Observer) *notices {
-	n := &notices{observers: observers}
-	for range observers {
-		n.queues = append(n.queues, make(chan Notice, noticeQueue))
+	n := &notices{}
+	for _, o := range observers {
+		n.listeners = append(n.listeners, listener{o, make(chan Notice, noticeQueue), make(chan struct{})})
 	}
 	return n
 }
 
 func (n *notices) start() {
-	for i, o := range n.observers {
-		n.joined.Go(func() {
-			for notice := range n.queues[i] {
-				o.Observe(notice)
-			}
-		})
+	for _, l := range n.listeners {
+		go l.run()
+	}
+}
+
+func (l listener) run() {
+	defer close(l.ended)
+	for notice := range l.queue {
+		l.observer.Observe(notice)
 	}
 }
 
@@ -52,28 +59,36 @@ func (n *notices) tell(notice Notice) {
 	if n.closed {
 		return
 	}
-	for _, q := range n.queues {
+	for _, l := range n.listeners {
 		select {
-		case q <- notice:
+		case l.queue <- notice:
 		default:
 			n.dropped.Add(1)
 		}
 	}
 }
 
-// close joins the observers once they were told what is queued. What they were
-// not told before late ended is dropped, so that none is called again.
+// close joins the observers once they were told what is queued. What one was not
+// told before late ended is dropped, so that it is not called again.
 func (n *notices) close(late context.Context) {
 	n.mu.Lock()
 	n.closed = true
 	n.mu.Unlock()
-	for _, q := range n.queues {
-		close(q)
+	for _, l := range n.listeners {
+		close(l.queue)
 	}
-	waitFor(late, n.joined.Wait)
-	for _, q := range n.queues {
-		for range q {
-			n.dropped.Add(1)
+	for _, l := range n.listeners {
+		select {
+		case <-l.ended: // also when it is late
+			continue
+		default:
+		}
+		select {
+		case <-l.ended:
+		case <-late.Done():
+			for range l.queue {
+				n.dropped.Add(1)
+			}
 		}
 	}
 }

@@ -19,7 +19,7 @@ func TestDeafObserver(t *testing.T) {
 		never := make(deaf)
 		t.Cleanup(func() { close(never) })
 		var all []worker.Notice // of the observer that listens
-		p := w.start(limits(64, 1), func(s *setup) {
+		p := w.start(limits(64, 1), taking(100*time.Millisecond), func(s *setup) {
 			s.worker.Observers = append(s.worker.Observers, never, observed(func(n worker.Notice) { all = append(all, n) }))
 		})
 		s := p.until("everything is parked", time.Minute, func(s worker.Status) bool { return s.Unsettled.Parked == blobs })

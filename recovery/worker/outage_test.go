@@ -38,7 +38,7 @@ func TestOutageParksAll(t *testing.T) {
 				for range 60 {
 					time.Sleep(10 * time.Second)
 					s := p.worker.Status()
-					if s.Counters.Parkings > 0 || s.Unsettled.Total > 2*slots {
+					if s.Counters.Parkings > 0 || s.Unsettled.Total > 3*slots {
 						t.Fatalf("parked %d times, %d are unsettled", s.Counters.Parkings, s.Unsettled.Total)
 					}
 					if s.Blocked != "no peer can be reached" || s.Phase != recovery.PhaseScanning {
@@ -90,11 +90,29 @@ func TestRetriesBeyondTheCap(t *testing.T) {
 	})
 }
 
-// A volume that is nearly full when the store is opened gets nothing at all.
+// Hazard 20. What waits to be durable holds no slot either.
+func TestFlushingHoldsNoSlot(t *testing.T) {
+	inWorld(t, 40, func(t *testing.T, w *world) {
+		cache := newPageCache()
+		t.Cleanup(cache.open)
+		p := w.start(limits(2, 10), taking(100*time.Millisecond), func(s *setup) { s.worker.Store, s.syncer.Store = cache, cache })
+		p.until("all are stored and not durable", time.Minute, func(s worker.Status) bool { return s.Unsettled.Flushing == 40 })
+		cache.open()
+		p.untilPhase(recovery.PhaseComplete, time.Minute)
+		p.stop()
+		w.checkComplete()
+	})
+}
+
+// A volume that is nearly full when the store is opened, half-way between two
+// looks at the free space, gets nothing at all.
 func TestLowSpaceFromTheStart(t *testing.T) {
 	inWorld(t, 50, func(t *testing.T, w *world) {
 		w.disk.SetCapacity(1 << 20)
+		w.own.owned = ""
 		p := w.start(func(s *setup) { s.store.MinFree = 2 << 20 })
+		time.Sleep(500 * time.Millisecond)
+		w.assign(func(o *ownership) { o.owned = "0-3" })
 		time.Sleep(time.Minute)
 		if asked, _ := p.fetches.count(); asked > 0 || p.worker.Status().Blocked == "" {
 			t.Errorf("%d fetches without room, blocked: %q", asked, p.worker.Status().Blocked)

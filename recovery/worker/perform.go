@@ -24,14 +24,15 @@ func (w *Worker) perform(ctx context.Context, effects []recovery.Effect) {
 		case recovery.LookUp:
 			w.ask(ctx, func() recovery.Event { return w.lookUp(ctx, e) })
 		case recovery.Sync:
-			w.ask(ctx, func() recovery.Event { return w.sync(ctx, e) })
+			// Asked here and not on the goroutine: a CancelRun that follows must find it.
+			watch := w.cfg.Syncer.Sync(syncer.Request{Run: e.Run, Blob: e.Blob, Covers: e.Covers, Placement: e.Placement})
+			w.ask(ctx, func() recovery.Event { return w.follow(ctx, e, watch) })
 		case recovery.CancelRun:
 			w.cfg.Syncer.CancelRun(e.Run)
 		case recovery.Save:
 			w.save(ctx, e)
 		case recovery.Halt:
-			w.halted = &HaltError{Reason: e.Reason, Misconfigured: e.Misconfigured}
-			w.notices.tell(e)
+			_ = w.halt(e) // step returns it
 			return
 		case recovery.Finished:
 			w.finished = true
@@ -128,9 +129,8 @@ func (w *Worker) mark(ctx context.Context, rows []recovery.Row) error {
 	return nil
 }
 
-// sync follows one watch to its end and tells when the slot is free.
-func (w *Worker) sync(ctx context.Context, e recovery.Sync) recovery.Event {
-	watch := w.cfg.Syncer.Sync(syncer.Request{Run: e.Run, Blob: e.Blob, Covers: e.Covers, Placement: e.Placement})
+// follow follows one watch to its end and tells when the slot is free.
+func (w *Worker) follow(ctx context.Context, e recovery.Sync, watch *syncer.Watch) recovery.Event {
 	sealed := false
 	for {
 		changed := watch.Changed()

@@ -73,6 +73,10 @@ type Syncer interface {
 	// Flying reports whether a flight of the blob is under way. Its name may be in
 	// the store already and not be durable yet, so a listing must not settle it.
 	Flying(id recovery.BlobID) bool
+	// Err returns the failed flush after which nothing is acknowledged any more, or
+	// nil. The worker halts within a heartbeat, also when the flight was of a run
+	// that is over (I12).
+	Err() error
 }
 
 // Peers tells how many peers can be reached.

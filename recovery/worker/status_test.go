@@ -27,12 +27,16 @@ func TestQuestionsAfterTheEnd(t *testing.T) {
 	})
 }
 
-// hung is a checkpoint that breaks its contract: Reset does not return.
+// hung is a checkpoint that breaks its contract: Reset does not return before it
+// is released.
 type hung struct{ release chan struct{} }
 
-func (hung) Load() (recovery.Loaded, error)           { return recovery.Loaded{}, nil }
-func (hung) Save(recovery.Record, func(error))        {}
-func (h hung) Reset(_ recovery.Record, _ func(error)) { <-h.release }
+func (hung) Load() (recovery.Loaded, error)    { return recovery.Loaded{}, nil }
+func (hung) Save(recovery.Record, func(error)) {}
+func (h hung) Reset(_ recovery.Record, done func(error)) {
+	<-h.release
+	done(errCut)
+}
 
 // Status answers whatever the loop does; a question to the loop ends with its
 // context.

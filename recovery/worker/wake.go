@@ -57,10 +57,8 @@ func (w *Worker) watchPeers(ctx context.Context) {
 // the last answer standing: a store that cannot be looked at fails elsewhere,
 // with a better message.
 func (w *Worker) watchRoom(ctx context.Context) {
-	var last recovery.Room
 	for ctx.Err() == nil {
-		if room, err := w.cfg.Store.Room(ctx); err == nil && room != last {
-			last = room
+		if room, err := w.cfg.Store.Room(ctx); err == nil {
 			w.deliver(ctx, recovery.RoomSeen{Room: room})
 		}
 		pause(ctx, w.cfg.RoomEvery)

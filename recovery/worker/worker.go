@@ -185,22 +185,17 @@ func (w *Worker) join(halted bool) {
 	late, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	if halted {
-		waitFor(late, w.running.Wait)
+		joined := make(chan struct{})
+		go func() {
+			defer close(joined)
+			w.running.Wait()
+		}()
+		select {
+		case <-joined:
+		case <-late.Done():
+		}
 	}
 	w.notices.close(late)
-}
-
-// waitFor waits for f, but no longer than ctx; f goes on by itself then.
-func waitFor(ctx context.Context, f func()) {
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		f()
-	}()
-	select {
-	case <-ended:
-	case <-ctx.Done():
-	}
 }
 
 // runLoop is the host loop of package recovery.
@@ -252,6 +247,9 @@ func (w *Worker) turn(inner context.Context, event recovery.Event) error {
 	if err := w.step(inner, recovery.Tick{Now: now.Sub(w.started), Wall: now}); err != nil {
 		return err
 	}
+	if err := w.cfg.Syncer.Err(); err != nil {
+		return w.halt(recovery.Halt{Reason: err.Error()})
+	}
 	for n := 1; event != nil; n++ {
 		if err := w.step(inner, event); err != nil || w.finished {
 			return err
@@ -281,7 +279,7 @@ func (w *Worker) step(inner context.Context, event recovery.Event) error {
 	before := time.Now()
 	effects, err := w.machine.Step(event)
 	if err != nil { // a bug, and nothing may build on it
-		effects = []recovery.Effect{recovery.Halt{Reason: err.Error()}}
+		return w.halt(recovery.Halt{Reason: err.Error()})
 	}
 	w.loop.note(effects, before)
 	w.perform(inner, effects)
@@ -289,6 +287,13 @@ func (w *Worker) step(inner context.Context, event recovery.Event) error {
 		return w.halted
 	}
 	return nil
+}
+
+// halt notes why nothing may go on, and returns it.
+func (w *Worker) halt(h recovery.Halt) error {
+	w.halted = &HaltError{Reason: h.Reason, Misconfigured: h.Misconfigured}
+	w.notices.tell(h)
+	return w.halted
 }
 
 // untilWake is how long the loop may sleep: until the machine wants a Tick, and

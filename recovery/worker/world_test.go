@@ -43,7 +43,8 @@ type world struct {
 	memory  *checkpoint.Nop
 	own     ownership
 	blobs   []recovery.Blob // certified now, by rising id
-	running *process        // nil between two
+	bytes   map[recovery.BlobID][]byte
+	running *process // nil between two
 }
 
 // ownership is the document that the node would read next.
@@ -71,6 +72,7 @@ func newWorld(t tester, blobs int) *world {
 		t: t, catalog: catalog.NewMemory("testnet"), disk: mem.NewDisk(), memory: &checkpoint.Nop{},
 		peers: []*mempeer.Peer{mempeer.New("a"), mempeer.New("b")},
 		own:   ownership{epoch: 1, owned: "0-3", node: shards.Active},
+		bytes: map[recovery.BlobID][]byte{},
 	}
 	for n := range blobs {
 		w.certify(n)
@@ -90,13 +92,19 @@ func blobOf(data []byte) recovery.Blob {
 func (w *world) certify(n int) recovery.Blob {
 	data := content(n)
 	b := blobOf(data)
+	w.bytes[b.ID] = data
 	w.catalog.Add(recovery.Row{Blob: b})
-	for _, p := range w.peers {
-		p.Put(b.ID, 0, data)
-	}
+	w.serve(b)
 	w.blobs = append(w.blobs, b)
 	slices.SortFunc(w.blobs, func(a, b recovery.Blob) int { return a.ID.Compare(b.ID) })
 	return b
+}
+
+// serve makes every peer have a blob.
+func (w *world) serve(b recovery.Blob) {
+	for _, p := range w.peers {
+		p.Put(b.ID, 0, w.bytes[b.ID])
+	}
 }
 
 // lose takes a blob away from every peer.

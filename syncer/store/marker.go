@@ -16,7 +16,7 @@ import (
 const (
 	MarkerName = ".recoverd"
 	LockName   = ".recoverd.lock"
-	TempPrefix = ".tmp-"
+	TempDir    = ".tmp" // of drafts, in each shard and in the root
 )
 
 // MarkerVersion is the version this code writes, and the only one it reads.

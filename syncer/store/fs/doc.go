@@ -6,7 +6,7 @@
 //	<root>/.recoverd            the root's marker (package store)
 //	<root>/.recoverd.lock       flocked while a Store is open; never removed
 //	<root>/<shard>/.recoverd    the shard's marker
-//	<root>/<shard>/.tmp-<hex>   a piece under way
+//	<root>/<shard>/.tmp/<hex>   a piece under way; apart, so that leftovers are found quickly
 //	<root>/<shard>/<id>         a piece, flat layout
 //	<root>/<shard>/<aa>/<id>    a piece, fanout layout; aa are the id's first two digits
 //

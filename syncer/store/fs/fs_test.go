@@ -217,7 +217,7 @@ func TestLeftovers(t *testing.T) {
 	put(t, s, pieceOf([]byte("stored"), 0), []byte("stored"))
 	seal(t, s, pieceOf([]byte("under way"), 0), []byte("under way"))
 	check(t, s.Close())
-	for name, kept := range map[string]bool{".tmp-0123456789abcdef": false, ".tmp-mine": true, "notes.txt": true} {
+	for name, kept := range map[string]bool{".tmp/0123456789abcdef": false, ".tmp/mine": true, "notes.txt": true} {
 		check(t, os.WriteFile(filepath.Join(root, "0", name), nil, 0o644))
 		t.Cleanup(func() {
 			if _, err := os.Lstat(filepath.Join(root, "0", name)); (err == nil) != kept {
@@ -225,7 +225,7 @@ func TestLeftovers(t *testing.T) {
 			}
 		})
 	}
-	check(t, os.Mkdir(filepath.Join(root, "0", ".tmp-00000000000000aa"), 0o755))
+	check(t, os.Mkdir(filepath.Join(root, "0", ".tmp", "00000000000000aa"), 0o755))
 	s = openStore(t, fs.Config{Root: root}, request(1))
 	mine := seal(t, s, pieceOf([]byte("under way"), 0), []byte("under way"))
 	_, err := s.Prepare(t.Context(), request(2)) // must not take it for a leftover
@@ -233,14 +233,12 @@ func TestLeftovers(t *testing.T) {
 	check(t, mine.Volume().Flush([]syncer.Draft{mine}, nil))
 	check(t, mine.Publish())
 	var names []string
-	entries, err := os.ReadDir(filepath.Join(root, "0"))
+	entries, err := os.ReadDir(filepath.Join(root, "0", ".tmp"))
 	check(t, err)
 	for _, e := range entries {
-		if strings.HasPrefix(e.Name(), ".tmp-") {
-			names = append(names, e.Name())
-		}
+		names = append(names, e.Name())
 	}
-	if got := strings.Join(names, " "); got != ".tmp-00000000000000aa .tmp-mine" {
+	if got := strings.Join(names, " "); got != "00000000000000aa mine" {
 		t.Errorf("left: %s", got)
 	}
 }

@@ -121,7 +121,7 @@ func TestIntruderAtTempName(t *testing.T) {
 			root := filepath.Join(t.TempDir(), "store")
 			s := openStore(t, fs.Config{Root: root, Durability: fs.Fdatasync}, request(1))
 			d := seal(t, s, pieceOf([]byte("x"), 0), []byte("x"))
-			temps, err := filepath.Glob(filepath.Join(root, "0", ".tmp-*"))
+			temps, err := filepath.Glob(filepath.Join(root, "0", ".tmp", "*"))
 			if err != nil || len(temps) != 1 {
 				t.Fatalf("temporary names: %v, %v", temps, err)
 			}

@@ -8,7 +8,6 @@ import (
 	"maps"
 	"os"
 	"slices"
-	"strings"
 
 	"github.com/recoverd/recoverd/recovery"
 	"github.com/recoverd/recoverd/syncer/store"
@@ -55,7 +54,10 @@ func (d *shardDir) clean(ctx context.Context) error {
 // removeTemps removes what an earlier process was writing. The root is locked, so
 // no other is at it. What is no regular file is somebody else's and stays.
 func removeTemps(ctx context.Context, root *os.Root) error {
-	dir, err := root.Open(".")
+	dir, err := openDir(root, store.TempDir)
+	if errors.Is(err, iofs.ErrNotExist) {
+		return nil
+	}
 	if err != nil {
 		return fmt.Errorf("look for leftovers: %w", err)
 	}
@@ -74,7 +76,7 @@ func removeTemps(ctx context.Context, root *os.Root) error {
 		return fmt.Errorf("look for leftovers: %w", err)
 	}
 	for _, name := range names {
-		if err := root.Remove(name); err != nil && !errors.Is(err, iofs.ErrNotExist) {
+		if err := root.Remove(store.TempDir + "/" + name); err != nil && !errors.Is(err, iofs.ErrNotExist) {
 			return fmt.Errorf("remove leftover: %w", err)
 		}
 	}
@@ -82,7 +84,4 @@ func removeTemps(ctx context.Context, root *os.Root) error {
 }
 
 // isTemp reports whether createTemp makes such names.
-func isTemp(name string) bool {
-	hex, ok := strings.CutPrefix(name, store.TempPrefix)
-	return ok && len(hex) == 16 && isHex(hex)
-}
+func isTemp(name string) bool { return len(name) == 16 && isHex(name) }

@@ -122,7 +122,7 @@ func dieWriting(root string) {
 func TestKilledWhileWriting(t *testing.T) {
 	root := filepath.Join(t.TempDir(), "store")
 	left := func() int {
-		names, err := filepath.Glob(filepath.Join(root, "0", ".tmp-*"))
+		names, err := filepath.Glob(filepath.Join(root, "0", ".tmp", "*"))
 		check(t, err)
 		return len(names)
 	}

@@ -57,13 +57,19 @@ func writeMarker(dir *os.Root, data []byte) error {
 }
 
 // createTemp makes a new file under a temporary name, which is never one that
-// is there already, whatever it is.
+// is there already, whatever it is. It lies in a directory of its own, so that
+// leftovers are found without reading the names of all pieces.
 func createTemp(dir *os.Root) (name string, f *os.File, err error) {
 	for range 8 {
-		name = fmt.Sprintf("%s%016x", store.TempPrefix, rand.Uint64())
+		name = fmt.Sprintf("%s/%016x", store.TempDir, rand.Uint64())
 		f, err = dir.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, fileMode)
-		if !errors.Is(err, fs.ErrExist) {
-			break
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			if err = dir.Mkdir(store.TempDir, dirMode); err != nil && !errors.Is(err, fs.ErrExist) {
+				return "", nil, err
+			}
+		case !errors.Is(err, fs.ErrExist):
+			return name, f, err
 		}
 	}
 	return name, f, err

@@ -211,7 +211,7 @@ func TestFullDisk(t *testing.T) {
 		t.Errorf("write: %v", err)
 	}
 	check(t, d.Discard())
-	if left, err := filepath.Glob(filepath.Join(root, "0", ".tmp-*")); err != nil || len(left) > 0 {
+	if left, err := filepath.Glob(filepath.Join(root, "0", ".tmp", "*")); err != nil || len(left) > 0 {
 		t.Errorf("left: %v, %v", left, err)
 	}
 	check(t, os.Remove(filler))
