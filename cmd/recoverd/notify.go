@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -10,19 +11,20 @@ import (
 
 	"github.com/recoverd/recoverd/recovery"
 	"github.com/recoverd/recoverd/recovery/worker"
+	"github.com/recoverd/recoverd/syncer/peer"
 )
 
 // notifier tells a service manager that the process serves, what it does, and
 // that its main loop turns; and the log, every 10 s, how far it is.
 type notifier struct {
-	node     *node
-	ended    chan struct{}
-	joined   sync.WaitGroup
-	rejected uint64 // new catalogs that were refused and told of
+	node   *node
+	ended  chan struct{}
+	joined sync.WaitGroup
+	told   map[string]string // the trouble that the log knows of
 }
 
 func startNotifier(n *node) *notifier {
-	t := &notifier{node: n, ended: make(chan struct{})}
+	t := &notifier{node: n, ended: make(chan struct{}), told: map[string]string{}}
 	tell(daemon.SdNotifyReady)
 	t.joined.Go(t.loop)
 	return t
@@ -54,7 +56,7 @@ func (t *notifier) loop() {
 			if now.Sub(t.node.worker.LastTurn()) < maxSilence {
 				tell(daemon.SdNotifyWatchdog)
 			}
-			t.tellRejected()
+			t.tellTrouble(s)
 			if now.Sub(logged) >= progressEvery && s.Phase != recovery.PhaseComplete {
 				logged = now
 				t.logProgress(s)
@@ -63,19 +65,48 @@ func (t *notifier) loop() {
 	}
 }
 
-// tellRejected tells of a catalog that was put in place and is bad; the one
-// before it stays in use.
-func (t *notifier) tellRejected() {
-	if r := t.node.catalog.Rejected(); r.Count != t.rejected {
-		t.rejected = r.Count
-		t.node.log.Warn().Err(r.Err).Str("path", t.node.cfg.Catalog).Msg("new catalog refused, the old one stays in use")
+// tellTrouble logs what an operator should know of when it begins, changes or
+// ends: nothing is repeated while it lasts.
+func (t *notifier) tellTrouble(s worker.Status) {
+	for what, text := range map[string]string{
+		"handing out blobs": s.Blocked,
+		"catalog":           t.node.catalogView().Trouble,
+		"checkpoint":        t.node.keeper.snapshot().Note,
+		"peers":             t.peerTrouble(s),
+	} {
+		switch {
+		case text == t.told[what]:
+		case text == "":
+			t.node.log.Info().Str("what", what).Msg("trouble has ended")
+		default:
+			t.node.log.Warn().Str("what", what).Str("why", text).Msg("trouble")
+		}
+		t.told[what] = text
 	}
+}
+
+// peerTrouble names the peers that cannot be reached, and why; one whose error
+// only reads differently is not news.
+func (t *notifier) peerTrouble(s worker.Status) string {
+	if s.Peers.Reachable == s.Peers.Total {
+		return ""
+	}
+	var names []string
+	for _, p := range t.node.pool.Status() {
+		if p.State == peer.Unreachable {
+			names = append(names, p.Name)
+		}
+	}
+	if len(names) == 0 {
+		return ""
+	}
+	return "cannot be reached: " + strings.Join(names, ", ")
 }
 
 func (t *notifier) logProgress(s worker.Status) {
 	t.node.log.Info().Stringer("phase", s.Phase).Uint64("looked", s.Counters.Looked).Uint64("catalog_blobs", s.CatalogBlobs).
 		Uint64("stored", s.Counters.Stored).Int("unsettled", s.Unsettled.Total).Int("parked", s.Unsettled.Parked).
-		Float64("blobs_per_second", s.BlobsPerSecond).Str("blocked", s.Blocked).Msg("progress")
+		Float64("blobs_per_second", s.BlobsPerSecond).Str("why", s.Why).Str("blocked", s.Blocked).Msg("progress")
 }
 
 func oneLine(s worker.Status) string {

@@ -181,7 +181,7 @@ func haltCode(err error) error {
 	if halt.Misconfigured {
 		return withCode(exitConfig, errors.New(halt.Reason))
 	}
-	return withCode(exitHalted, fmt.Errorf("%w; nothing was acknowledged after it: restart it, it goes on from the last durable cursor", halt))
+	return withCode(exitHalted, fmt.Errorf("%w; nothing was acknowledged after it; mend the cause (a full or failing disk?) and start it again: it goes on from the last durable cursor", halt))
 }
 
 // listed bounds the ids printed at the end.
@@ -199,8 +199,8 @@ func conclude(cfg *runConfig, out io.Writer, result worker.Result, s worker.Stat
 	default:
 		fmt.Fprintf(out, "stopped while %s; started again, it goes on from here\n", result.Phase)
 	}
-	fmt.Fprintf(out, "fetched %s blobs (%s), already stored %s, not certified any more %s, expired %s\n",
-		humanize.Comma(int64(c.Stored)), humanize.IBytes(c.StoredBytes), humanize.Comma(int64(c.AlreadyStored)),
+	fmt.Fprintf(out, "run %d in all: fetched %s blobs (%s), already stored %s, not certified any more %s, expired %s\n",
+		s.Run, humanize.Comma(int64(c.Stored)), humanize.IBytes(c.StoredBytes), humanize.Comma(int64(c.AlreadyStored)),
 		humanize.Comma(int64(c.NotCertified)), humanize.Comma(int64(c.Expired)))
 	if len(result.Unsettled) > 0 {
 		printUnsettled(out, cfg.StateDir, result.Unsettled)

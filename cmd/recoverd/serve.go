@@ -55,6 +55,13 @@ func serveStore(cmd *cobra.Command, root, listen string) error {
 		return withCode(exitConfig, err)
 	}
 	defer func() { _ = reader.Close() }()
+	numbers, err := reader.Shards()
+	if _, marked := reader.Marker(); err == nil && !marked && len(numbers) == 0 {
+		err = fmt.Errorf("%s is no store: it has neither a marker nor shard directories", root)
+	}
+	if err != nil {
+		return withCode(exitConfig, err)
+	}
 	l, err := net.Listen("tcp", listen)
 	if err != nil {
 		return withCode(exitTryAgain, err)

@@ -21,7 +21,8 @@ type statusSource struct {
 // read returns the newest status. That no daemon runs is no error.
 func (s *statusSource) read(ctx context.Context) (statusapi.Document, error) {
 	doc, err := s.ask(ctx)
-	if !errors.Is(err, statusapi.ErrNotRunning) {
+	var answered *statusapi.APIError
+	if err == nil || ctx.Err() != nil || errors.As(err, &answered) {
 		return doc, err
 	}
 	s.close()

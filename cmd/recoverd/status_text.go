@@ -37,6 +37,9 @@ func (t *table) state(d statusapi.Document) {
 	if d.Trouble != "" {
 		t.row("trouble", "%s", d.Trouble)
 	}
+	if d.CatalogTrouble != "" {
+		t.row("catalog", "the newest one is not used, the one before it is: %s", d.CatalogTrouble)
+	}
 	if d.OwnershipTrouble != "" {
 		t.row("ownership", "a new document was refused, the old one stays in force: %s", d.OwnershipTrouble)
 	}
@@ -93,7 +96,9 @@ func (t *table) work(d statusapi.Document) {
 	if !d.Running {
 		return
 	}
-	t.row("rate", "%s blobs/s, %s/s", rate(d.BlobsPerSecond), size(int64(d.BytesPerSecond)))
+	if d.Phase != recovery.PhaseComplete.String() {
+		t.row("rate", "%s blobs/s, %s/s", rate(d.BlobsPerSecond), size(int64(d.BytesPerSecond)))
+	}
 	t.row("remaining", "%s", remainingText(d))
 }
 

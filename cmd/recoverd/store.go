@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"os"
 
 	"github.com/spf13/cobra"
 
@@ -40,6 +41,13 @@ progress, and fills the store from the start.`,
 }
 
 func acceptStore(cmd *cobra.Command, root, stateDir string) error {
+	if info, err := os.Stat(root); err != nil || !info.IsDir() {
+		return withCode(exitConfig, fmt.Errorf("--store %s is not a directory: accept is for a store that is there and empty", root))
+	}
+	stateDir, err := findStateDir(stateDir)
+	if err != nil {
+		return err
+	}
 	record, _, err := checkpoint.ReadMirror(stateDir)
 	if err != nil {
 		return err

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"os"
 	"sync/atomic"
 
 	"github.com/recoverd/recoverd/recovery"
@@ -13,7 +14,7 @@ import (
 // statusConfig says where the status API gets its views from.
 func (n *node) statusConfig() statusapi.Config {
 	return statusapi.Config{
-		Worker: n.worker, Loop: n.worker.Loop, Peers: n.peerViews, Checkpoint: n.keeper.snapshot, Store: n.storeView,
+		Worker: n.worker, Loop: n.worker.Loop, Peers: n.peerViews, Checkpoint: n.keeper.snapshot, Store: n.storeView, Catalog: n.catalogView,
 		Ready: n.ready, Version: version, AllowedHosts: n.cfg.AllowedHosts,
 	}
 }
@@ -23,6 +24,18 @@ func (n *node) ready() error {
 		return errors.New("halted")
 	}
 	return nil
+}
+
+// catalogView tells of a new catalog that is bad, and of one that is gone.
+func (n *node) catalogView() statusapi.CatalogView {
+	r := n.catalog.Rejected()
+	view := statusapi.CatalogView{Refusals: r.Count}
+	if r.Err != nil {
+		view.Trouble = r.Err.Error()
+	} else if _, err := os.Stat(n.cfg.Catalog); err != nil {
+		view.Trouble = err.Error()
+	}
+	return view
 }
 
 func (n *node) peerViews() []statusapi.PeerView {

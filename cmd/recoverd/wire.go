@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -84,6 +85,15 @@ func (n *node) checkConfig(context.Context) (err error) {
 	if n.durability, err = fs.ParseDurability(n.cfg.Durability); err != nil {
 		return withCode(exitConfig, err)
 	}
+	for flag, value := range map[string]int64{
+		"concurrency": int64(n.cfg.Concurrency), "group-blobs": int64(n.cfg.GroupBlobs), "park-after": int64(n.cfg.ParkAfter),
+		"bytes-in-flight": int64(n.cfg.BytesInFlight), "parked-retry": int64(n.cfg.ParkedRetry),
+		"follow-interval": int64(n.cfg.FollowInterval), "stop-grace": int64(n.cfg.StopGrace),
+	} {
+		if value < 1 {
+			return withCode(exitConfig, fmt.Errorf("--%s must be more than zero", flag))
+		}
+	}
 	return withCode(exitConfig, n.machineConfig().Validate())
 }
 
@@ -101,10 +111,7 @@ func (n *node) openOwnership(context.Context) error {
 		return withCode(exitConfig, fmt.Errorf("ownership: %w", err))
 	}
 	_, err := file.Load(n.cfg.Ownership)
-	switch {
-	case errors.Is(err, os.ErrNotExist):
-		n.log.Warn().Str("path", n.cfg.Ownership).Msg("the ownership document is not there yet, waiting for it")
-	case err != nil:
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return withCode(exitConfig, fmt.Errorf("ownership: %w", err))
 	}
 	if n.ownership, err = file.Open(file.Config{Path: n.cfg.Ownership}); err != nil {
@@ -258,7 +265,7 @@ func (n *node) openServers(ctx context.Context) error {
 	if n.cfg.Listen != "" {
 		l, err := statusapi.ListenTCP(ctx, n.cfg.Listen)
 		if err != nil {
-			return errors.Join(listenCode(err), socket.Close())
+			return errors.Join(listenCode("listen", err), socket.Close())
 		}
 		n.log.Info().Str("address", "http://"+l.Addr().String()).Msg("serving status")
 		n.servers = append(n.servers, func(ctx context.Context) error { return api.Serve(ctx, l) })
@@ -266,18 +273,18 @@ func (n *node) openServers(ctx context.Context) error {
 	if n.cfg.MetricsListen != "" {
 		l, err := statusapi.ListenAny(ctx, n.cfg.MetricsListen)
 		if err != nil {
-			return errors.Join(listenCode(err), socket.Close())
+			return errors.Join(listenCode("metrics-listen", err), socket.Close())
 		}
 		n.servers = append(n.servers, func(ctx context.Context) error { return api.ServeMetrics(ctx, l) })
 	}
 	return nil
 }
 
-func listenCode(err error) error {
-	if errors.Is(err, statusapi.ErrNotLoopback) {
-		return withCode(exitConfig, err)
+func listenCode(flag string, err error) error {
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return withCode(exitTryAgain, fmt.Errorf("%w (another address: --%s)", err, flag))
 	}
-	return withCode(exitTryAgain, fmt.Errorf("%w (another address: --listen)", err))
+	return withCode(exitConfig, fmt.Errorf("--%s: %w", flag, err))
 }
 
 // run works until the worker ends; the servers end with it.

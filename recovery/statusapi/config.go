@@ -28,6 +28,7 @@ type Config struct {
 	Peers      func() []PeerView
 	Checkpoint func() CheckpointView
 	Store      func() StoreView
+	Catalog    func() CatalogView
 	// Ready says what stands in the way of being ready, apart from an ownership
 	// that is not known yet; nil when nothing does. A nil function says nil. The
 	// text is for everybody: it holds no ids and no names of peers.

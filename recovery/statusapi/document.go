@@ -43,8 +43,10 @@ type Document struct {
 	CursorDurable *recovery.Mark `json:"cursor_durable"`
 	Scan          recovery.Mark  `json:"scan"`
 
-	CatalogBlobs *uint64 `json:"catalog_blobs"` // certified, on all shards
-	CatalogBytes *int64  `json:"catalog_bytes"`
+	CatalogTrouble  string  `json:"catalog_trouble"`  // why the newest catalog is not used, or ""
+	CatalogRefusals uint64  `json:"catalog_refusals"` // catalogs refused
+	CatalogBlobs    *uint64 `json:"catalog_blobs"`    // certified, on all shards
+	CatalogBytes    *int64  `json:"catalog_bytes"`
 	// Counters are sums over the run, but for Looked, which is of this pass.
 	Counters      recovery.Counters        `json:"counters"`
 	Unsettled     recovery.UnsettledCounts `json:"unsettled"`
@@ -87,6 +89,10 @@ func (s *Server) Document() Document {
 	if s.cfg.Store != nil {
 		view := s.cfg.Store()
 		d.Store = &view
+	}
+	if s.cfg.Catalog != nil {
+		view := s.cfg.Catalog()
+		d.CatalogTrouble, d.CatalogRefusals = view.Trouble, view.Refusals
 	}
 	return d
 }

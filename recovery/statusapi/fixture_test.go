@@ -126,6 +126,9 @@ func sampleConfig() (Config, *stage) {
 				Source: "mirror", Note: "checkpoint.db was damaged and set aside", Fallbacks: 1,
 			}
 		},
+		Catalog: func() CatalogView {
+			return CatalogView{Refusals: 1, Trouble: "catalog.rsnap: damaged at byte 17"}
+		},
 		Store: func() StoreView {
 			return StoreView{Root: "/blobs", Layout: "flat", Identity: "c0ffee", Foreign: true, Durability: "syncfs"}
 		},

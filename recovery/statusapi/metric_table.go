@@ -24,6 +24,7 @@ func metricTable() []metric {
 		{"read_trouble", "1 while reading the catalog, the store or the checkpoint fails.", ""},
 		{"run", "Number of the run; it rises when progress was discarded.", ""},
 		{"ownership_refusals_total", "Bad ownership documents since the start.", ""},
+		{"catalog_refusals_total", "Bad catalogs since the start.", ""},
 		{"notices_dropped_total", "Notices that observers were too slow for, since the start.", ""},
 
 		{"pass_looked_blobs", "Catalog rows looked at in this pass.", ""},

@@ -70,6 +70,9 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	if c.cfg.Peers != nil {
 		m.peers(c.cfg.Peers())
 	}
+	if c.cfg.Catalog != nil {
+		m.counter("catalog_refusals_total", c.cfg.Catalog().Refusals)
+	}
 	if c.cfg.Checkpoint != nil {
 		m.checkpoint(c.cfg.Checkpoint())
 	}

@@ -40,6 +40,13 @@ type CheckpointView struct {
 	Fallbacks uint64 `json:"fallbacks"`
 }
 
+// CatalogView is what stands in the way of a newer catalog. The one before it
+// stays in use.
+type CatalogView struct {
+	Refusals uint64 // bad catalogs since the start
+	Trouble  string // why the one that is there now is not used, or ""
+}
+
 // StoreView is where pieces are kept, and how.
 type StoreView struct {
 	Root     string `json:"root"`

@@ -151,11 +151,11 @@ func TestJoinedFlightFenced(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			inWorld(t, 1, func(t *testing.T, w *world) {
-				deaf := make(chan struct{}) // the first fetch hangs, and does not hear that it was cancelled
+				hang := make(chan struct{}) // the first fetch hangs, and does not hear that it was cancelled
 				p := w.start(func(s *setup) {
 					s.onFetch = func(ctx context.Context, _ recovery.BlobID, n int) error {
 						if n == 1 {
-							<-deaf
+							<-hang
 						}
 						return ctx.Err()
 					}
@@ -171,7 +171,7 @@ func TestJoinedFlightFenced(t *testing.T) {
 				w.assign(func(o *ownership) { o.continuity = "gap" })
 				p.until("the new run asks", time.Second, func(s worker.Status) bool { return s.Run == 2 && s.Unsettled.Fetching == 1 })
 				time.Sleep(10 * time.Second)
-				close(deaf)
+				close(hang)
 				s := p.untilPhase(recovery.PhaseComplete, time.Minute)
 				if s.Run != 2 || s.Counters.Stored != 1 || p.fetches.of(w.blobs[0].ID) != tc.asked {
 					t.Errorf("run %d stored %d with %d fetches", s.Run, s.Counters.Stored, p.fetches.of(w.blobs[0].ID))

@@ -12,21 +12,21 @@ import (
 	"github.com/recoverd/recoverd/recovery/worker"
 )
 
-// asked is a catalog that counts the questions. It answers no more than limit
+// countedCatalog is one that counts the questions. It answers no more than limit
 // of those whether it changed, so that a host that asks without a pause fails
 // instead of turning for ever.
-type asked struct {
+type countedCatalog struct {
 	*catalog.Memory
 	pins, changes atomic.Int64
 	limit         int64
 }
 
-func (a *asked) Pin(ctx context.Context) (recovery.Tip, error) {
+func (a *countedCatalog) Pin(ctx context.Context) (recovery.Tip, error) {
 	a.pins.Add(1)
 	return a.Memory.Pin(ctx)
 }
 
-func (a *asked) Changed(ctx context.Context) error {
+func (a *countedCatalog) Changed(ctx context.Context) error {
 	if a.changes.Add(1) > a.limit {
 		<-ctx.Done()
 	}
@@ -37,7 +37,7 @@ func (a *asked) Changed(ctx context.Context) error {
 // interval; and asking for changes is no hot loop (hazard 27).
 func TestChasingTheTip(t *testing.T) {
 	inWorld(t, 10, func(t *testing.T, w *world) {
-		source := &asked{Memory: w.catalog, limit: 150}
+		source := &countedCatalog{Memory: w.catalog, limit: 150}
 		p := w.start(func(s *setup) {
 			s.worker.Catalog, s.worker.Follower = source, source
 			s.worker.Machine.FollowInterval = 10 * time.Second
@@ -107,7 +107,7 @@ func TestCompleteBehindTheEpoch(t *testing.T) {
 // (hazard 27); what it hid is found afterwards.
 func TestHotLoopOnAReadError(t *testing.T) {
 	inWorld(t, 20, func(t *testing.T, w *world) {
-		source := &failing{Memory: w.catalog}
+		source := &failingCatalog{Memory: w.catalog}
 		source.broken.Store(true)
 		p := w.start(func(s *setup) { s.worker.Catalog = source })
 		time.Sleep(10 * time.Minute)
@@ -127,14 +127,14 @@ func TestHotLoopOnAReadError(t *testing.T) {
 	})
 }
 
-// failing is a catalog whose pages cannot be read while it is broken.
-type failing struct {
+// failingCatalog is one whose pages cannot be read while it is broken.
+type failingCatalog struct {
 	*catalog.Memory
 	broken atomic.Bool
 	pages  atomic.Int64
 }
 
-func (f *failing) Page(ctx context.Context, after recovery.Mark, rows []recovery.Row) (recovery.PageInfo, error) {
+func (f *failingCatalog) Page(ctx context.Context, after recovery.Mark, rows []recovery.Row) (recovery.PageInfo, error) {
 	f.pages.Add(1)
 	if f.broken.Load() {
 		return recovery.PageInfo{}, catalog.ErrBroken

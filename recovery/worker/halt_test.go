@@ -120,7 +120,7 @@ func TestHaltWhileASaveHangs(t *testing.T) {
 // Nor does a read.
 func TestHaltWhileAReadHangs(t *testing.T) {
 	inWorld(t, 200, func(t *testing.T, w *world) {
-		source := &stuck{Memory: w.catalog, release: make(chan struct{})}
+		source := &stuckCatalog{Memory: w.catalog, release: make(chan struct{})}
 		t.Cleanup(func() { close(source.release) })
 		p := w.start(limits(4, 10), taking(100*time.Millisecond), func(s *setup) {
 			s.worker.Catalog, s.worker.Machine.PageRows = source, 50
@@ -131,14 +131,14 @@ func TestHaltWhileAReadHangs(t *testing.T) {
 	})
 }
 
-// stuck is a catalog whose second page never comes, and which does not hear that
+// stuckCatalog is one whose second page never comes, and which does not hear that
 // it was given up.
-type stuck struct {
+type stuckCatalog struct {
 	*catalog.Memory
 	release chan struct{}
 }
 
-func (s *stuck) Page(ctx context.Context, after recovery.Mark, rows []recovery.Row) (recovery.PageInfo, error) {
+func (s *stuckCatalog) Page(ctx context.Context, after recovery.Mark, rows []recovery.Row) (recovery.PageInfo, error) {
 	if !after.None() {
 		<-s.release
 	}

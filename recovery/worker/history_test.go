@@ -50,7 +50,7 @@ type history struct {
 	*world
 	rapid   *rapid.T
 	always  []recovery.Blob // certified from the start to the end
-	catalog *failing
+	catalog *failingCatalog
 	next    int // number of the next blob
 	present *process
 	failing bool // a flush may have failed: a halt is right
@@ -58,7 +58,7 @@ type history struct {
 
 func newHistory(t *rapid.T) *history {
 	w := newWorld(t, 60)
-	h := &history{world: w, rapid: t, always: slices.Clone(w.blobs), catalog: &failing{Memory: w.catalog}, next: 60}
+	h := &history{world: w, rapid: t, always: slices.Clone(w.blobs), catalog: &failingCatalog{Memory: w.catalog}, next: 60}
 	h.begin()
 	return h
 }

@@ -25,7 +25,7 @@ func (l Log) Observe(notice Notice) {
 	case recovery.Halt:
 		l.Logger.Error().Bool("misconfigured", n.Misconfigured).Str("reason", n.Reason).Msg("halted")
 	case OwnershipRefused:
-		l.Logger.Warn().Str("error", n.Err).Msg("new ownership refused, the old one stays in force")
+		l.Logger.Warn().Str("error", n.Err).Msg("ownership cannot be taken, the last good one stays in force if there is one")
 	}
 }
 

@@ -61,18 +61,30 @@ func TestStatusNeverBlocks(t *testing.T) {
 	})
 }
 
-// More answers than the loop takes in one turn arrive at once, and none is lost.
+// sluggish is a checkpoint that holds up the loop for a second at each write, and
+// keeps nothing.
+type sluggish struct{}
+
+func (sluggish) Load() (recovery.Loaded, error) { return recovery.Loaded{}, nil }
+func (sluggish) Save(_ recovery.Record, done func(error)) {
+	time.Sleep(time.Second)
+	done(nil)
+}
+func (s sluggish) Reset(r recovery.Record, done func(error)) { s.Save(r, done) }
+
+// More answers than the loop takes in one turn, and more than its queue holds,
+// wait for it at once, and none is lost.
 func TestMoreEventsThanABatch(t *testing.T) {
 	const blobs = 1_000
 	inWorld(t, blobs, func(t *testing.T, w *world) {
-		gate := make(chan struct{})
-		p := w.start(limits(blobs, 10), gated(gate), exitWhenComplete, func(s *setup) {
+		p := w.start(limits(blobs, 10), taking(100*time.Millisecond), exitWhenComplete, func(s *setup) {
 			s.syncer.Barrier = syncer.BarrierConfig{Blobs: 4 * blobs}
+			s.worker.Checkpoint = sluggish{}
 		})
-		p.until("all are under way", time.Minute, func(s worker.Status) bool { return s.Unsettled.Fetching == blobs })
-		close(gate)
-		p.finish(5 * time.Second)
-		w.checkComplete()
+		p.finish(10 * time.Second)
+		if n := p.worker.Status().Counters.Stored; n != blobs {
+			t.Errorf("%d blobs are stored", n)
+		}
 	})
 }
 
