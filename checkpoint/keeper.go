@@ -39,7 +39,7 @@ type Keeper struct {
 // NewKeeper starts a keeper, which owns the backend from then on. Close ends it.
 func NewKeeper(b Backend) *Keeper {
 	k := &Keeper{backend: b}
-	k.note(nil)
+	k.note()
 	k.writer = NewWriter(keeperSaver{k})
 	return k
 }
@@ -67,11 +67,16 @@ func (k *Keeper) Durable() Durable { return *k.durable.Load() }
 // the first error of a write (I12), and that of closing.
 func (k *Keeper) Close() error { return errors.Join(k.writer.Close(), k.backend.Close()) }
 
-// note looks up what is durable after a write that ended without an error.
-func (k *Keeper) note(err error) error {
+// note looks up what is durable now.
+func (k *Keeper) note() {
+	d := k.backend.Durable()
+	k.durable.Store(&d)
+}
+
+// noted does so after a write that ended without an error.
+func (k *Keeper) noted(err error) error {
 	if err == nil {
-		d := k.backend.Durable()
-		k.durable.Store(&d)
+		k.note()
 	}
 	return err
 }
@@ -80,5 +85,5 @@ func (k *Keeper) note(err error) error {
 // that a write has ended.
 type keeperSaver struct{ *Keeper }
 
-func (s keeperSaver) Save(r recovery.Record) error  { return s.note(s.backend.Save(r)) }
-func (s keeperSaver) Reset(r recovery.Record) error { return s.note(s.backend.Reset(r)) }
+func (s keeperSaver) Save(r recovery.Record) error  { return s.noted(s.backend.Save(r)) }
+func (s keeperSaver) Reset(r recovery.Record) error { return s.noted(s.backend.Reset(r)) }

@@ -206,7 +206,9 @@ func (d *demo) killPartWay(ctx context.Context, enough int) error {
 	if err := cmd.Process.Kill(); err != nil {
 		return err
 	}
-	_ = <-ended // it was killed; that is its only news
+	if err := <-ended; err == nil {
+		return d.withLog(errors.New("it ended by itself just before it was killed"))
+	}
 	d.fleet.nextLife()
 	d.say("SIGKILL: the peers had served %s blobs; %s are in the store", humanize.Comma(int64(d.fleet.servedBlobs())),
 		humanize.Comma(int64(len(d.stored()))))

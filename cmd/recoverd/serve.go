@@ -86,7 +86,9 @@ func serveHTTP(ctx context.Context, l net.Listener, handler http.Handler) error 
 	if err := server.Shutdown(grace); err != nil {
 		_ = server.Close() // what is left is cut; peers resume
 	}
-	<-ended
+	if err := <-ended; !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
 	return nil
 }
 

@@ -66,7 +66,10 @@ func (w *watcher) run(every time.Duration) {
 			return
 		case <-tick.C:
 		case <-w.fs.Events:
-		case _ = <-w.fs.Errors: // events were lost: look
+		case _, open := <-w.fs.Errors: // events were lost: look
+			if !open {
+				return
+			}
 		}
 		w.broadcast()
 	}

@@ -2,6 +2,7 @@ package statusapi
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -56,6 +57,8 @@ func (s *Server) serve(ctx context.Context, l net.Listener, handler http.Handler
 	if err := server.Shutdown(grace); err != nil {
 		_ = server.Close() // what is left did not read its answer
 	}
-	_ = <-ended // ErrServerClosed
+	if err := <-ended; !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve status on %s: %w", l.Addr(), err)
+	}
 	return nil
 }

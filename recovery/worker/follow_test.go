@@ -12,7 +12,7 @@ import (
 	"github.com/recoverd/recoverd/recovery/worker"
 )
 
-// countedCatalog is one that counts the questions. It answers no more than limit
+// countedCatalog is a catalog that counts the questions. It answers no more than limit
 // of those whether it changed, so that a host that asks without a pause fails
 // instead of turning for ever.
 type countedCatalog struct {
@@ -127,7 +127,7 @@ func TestHotLoopOnAReadError(t *testing.T) {
 	})
 }
 
-// failingCatalog is one whose pages cannot be read while it is broken.
+// failingCatalog is a catalog whose pages cannot be read while it is broken.
 type failingCatalog struct {
 	*catalog.Memory
 	broken atomic.Bool

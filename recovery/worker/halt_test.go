@@ -131,7 +131,7 @@ func TestHaltWhileAReadHangs(t *testing.T) {
 	})
 }
 
-// stuckCatalog is one whose second page never comes, and which does not hear that
+// stuckCatalog is a catalog whose second page never comes, and which does not hear that
 // it was given up.
 type stuckCatalog struct {
 	*catalog.Memory
