@@ -135,12 +135,14 @@ func runWorker(ctx context.Context, cfg *runConfig, stdout, stderr io.Writer) er
 		return err
 	}
 	result, err := node.run(ctx)
-	status := node.worker.Status()
-	if closeErr := node.close(); err == nil && closeErr != nil {
-		err = withCode(exitHalted, closeErr)
-	}
 	if err != nil {
+		// Nothing is closed: a write may hang in the kernel, and the process must be
+		// gone within a second (I12). The kernel takes the locks back.
 		return haltCode(err)
+	}
+	status := node.worker.Status()
+	if err := node.close(); err != nil {
+		return withCode(exitHalted, err)
 	}
 	return conclude(cfg, stdout, result, status)
 }

@@ -56,32 +56,40 @@ func (w *Worker) publish(now time.Time) {
 	if w.halted != nil {
 		s.Phase, s.Why = recovery.PhaseHalted, w.halted.Reason
 	}
-	w.progress.note(now, s.Counters)
+	w.progress.note(now, s.Run, s.Counters)
 	s.BlobsPerSecond, s.BytesPerSecond = w.progress.blobs, w.progress.bytes
 	s.OwnershipTrouble, s.OwnershipRefusals = w.trouble.get()
 	w.status.Store(&s)
 	w.fresh = now
 }
 
-// progressRate averages what is synced over about 10 s.
+// progressRate averages what is synced over about 10 s. Until it has seen so much
+// the average is over what it has seen. A run's counters begin where an earlier
+// process left them, so another run number only sets the base.
 type progressRate struct {
 	at           time.Time
+	run          uint64
 	last         recovery.Counters
+	weight       float64 // of what was seen, towards 1
+	sumBlobs     float64
+	sumBytes     float64
 	blobs, bytes float64
 }
 
-func (r *progressRate) note(now time.Time, c recovery.Counters) {
+func (r *progressRate) note(now time.Time, run uint64, c recovery.Counters) {
 	dt := now.Sub(r.at).Seconds()
-	if r.at.IsZero() || c.Stored < r.last.Stored {
-		r.at, r.last = now, c
+	if r.at.IsZero() || run != r.run {
+		*r = progressRate{at: now, run: run, last: c}
 		return
 	}
 	if dt < 0.05 {
 		return
 	}
 	keep := math.Exp(-dt / 10)
-	r.blobs = keep*r.blobs + (1-keep)*float64(c.Stored-r.last.Stored)/dt
-	r.bytes = keep*r.bytes + (1-keep)*float64(c.StoredBytes-r.last.StoredBytes)/dt
+	r.weight = keep*r.weight + (1 - keep)
+	r.sumBlobs = keep*r.sumBlobs + (1-keep)*float64(c.Stored-r.last.Stored)/dt
+	r.sumBytes = keep*r.sumBytes + (1-keep)*float64(c.StoredBytes-r.last.StoredBytes)/dt
+	r.blobs, r.bytes = r.sumBlobs/r.weight, r.sumBytes/r.weight
 	r.at, r.last = now, c
 }
 
