@@ -46,7 +46,7 @@ crash: ## SIGKILLs over one recovery (KILLS), and, as root, power cuts of an ext
 
 bench: ## the measurements that the README quotes, as ratios within one run
 	$(GO) test ./recovery -run xxx -bench . -benchtime 5000000x
-	$(GO) test ./cmd/recoverd -run 'TestMeasure' -count=1 -v -timeout 60m -measure
+	$(GO) test ./cmd/recoverd -run 'TestMeasure' -count=1 -v -timeout 60m -measure -measure-out $(CURDIR)/.cache/measured.md
 
 fuzz: ## fuzz every decoder for FUZZTIME each
 	@for f in $$(grep -rhoE --include='*_test.go' '^func Fuzz[A-Za-z0-9]+' . | awk '{print $$2}' | sort -u); do \

@@ -34,9 +34,9 @@ func startDemoFleet(blobs http.Handler) (*demoFleet, error) {
 		name, about string
 		handler     http.Handler
 	}{
-		{"ada", "as it should be", f.counting(blobs)},
-		{"bob", "slow, 20 ms an answer", slow(f.counting(blobs))},
-		{"eve", "lies about one blob in eight", f.lying(blobs)},
+		{"1", "as it should be", f.counting(blobs)},
+		{"2", "slow, 20 ms an answer", slow(f.counting(blobs))},
+		{"3", "lies about one blob in eight", f.lying(blobs)},
 	} {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
