@@ -103,12 +103,17 @@ func Asked(list []Entry, digest recovery.Digest) []Entry {
 	})
 }
 
-// builds reports whether incremental e is relative to full. What is not
-// complete is given the benefit of the doubt.
+// builds reports whether incremental e is relative to full. One that is not
+// complete does not say which digest its base has, and gets the benefit of the
+// doubt.
 func (e Entry) builds(full Entry) bool {
-	if e.Kind != snapshot.Incremental || full.Kind != snapshot.Full || e.Base != full.Position {
+	switch {
+	case e.Kind != snapshot.Incremental || full.Kind != snapshot.Full || e.Base != full.Position:
 		return false
+	case e.Status != Complete:
+		return true
+	case full.Status != Complete:
+		return ShortOf(e.BaseDigest) == full.Digest
 	}
-	return e.Status != Complete || full.Status != Complete ||
-		e.BaseDigest == full.Bound.Digest && e.Bound.Network == full.Bound.Network
+	return e.BaseDigest == full.Bound.Digest && e.Bound.Network == full.Bound.Network
 }

@@ -51,9 +51,10 @@ const (
 	KeepFurthest  Reason = "leads further than the newest full one"
 	KeepInUse     Reason = "in use"
 	KeepBase      Reason = "the base of one that is kept"
-	KeepUnknown   Reason = "could not be read, so nothing is known about it"
+	KeepUnknown   Reason = "cannot be judged here: see its error"
 	KeepDamaged   Reason = "not complete: kept to be looked at until it is older than what is kept"
 	KeepAmbiguous Reason = "another one of the same position has another digest: find out which is wrong"
+	KeepFailed    Reason = "the last snapshot could not be made"
 	KeepNoFull    Reason = "there is no full one to count from"
 
 	DropFull      Reason = "more full ones than are kept"
