@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -15,7 +16,6 @@ import (
 const (
 	draftSuffix = ".rsnap-tmp"        // shared with the files of package snapshot
 	createDraft = ".create.rsnap-tmp" // one attempt at a time has one name
-	partSuffix  = ".rsnap-part"       // of a fetch, which goes on after a restart
 )
 
 // IsDraft reports whether a name is that of something under way.
@@ -64,13 +64,16 @@ func (a *Archive) takeDraft(name string) (*draft, error) {
 // draftTries bounds how often a draft is made that others remove at once.
 const draftTries = 100
 
-// empty removes what an earlier owner left.
-func (d *draft) empty() error {
+// empty removes what an earlier owner left, but for some names.
+func (d *draft) empty(except ...string) error {
 	files, err := os.ReadDir(d.dir)
 	if err != nil {
 		return fmt.Errorf("empty draft: %w", err)
 	}
 	for _, f := range files {
+		if slices.Contains(except, f.Name()) {
+			continue
+		}
 		if err := d.disk.Remove(filepath.Join(d.dir, f.Name())); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("empty draft: %w", err)
 		}
@@ -85,37 +88,4 @@ func (d *draft) drop() error {
 		err = d.disk.Remove(d.dir)
 	}
 	return errors.Join(err, d.held.Close())
-}
-
-// keep lets go of the draft and leaves it there.
-func (d *draft) keep() error { return d.held.Close() }
-
-// isPart reports whether a name is that of a fetch's draft.
-func isPart(name string) bool { return IsDraft(name) && strings.HasSuffix(name, partSuffix) }
-
-// dropParts removes drafts of fetches that no longer lead beyond what is there.
-func (a *Archive) dropParts(verdicts []Verdict) error {
-	newest := uint64(0)
-	for _, v := range verdicts {
-		if v.Keep && v.Status == Complete {
-			newest = max(newest, v.Position)
-		}
-	}
-	files, err := os.ReadDir(a.cfg.Dir)
-	if err != nil {
-		return fmt.Errorf("list drafts: %w", err)
-	}
-	for _, f := range files {
-		if !isPart(f.Name()) {
-			continue
-		}
-		stem := strings.TrimSuffix(strings.TrimPrefix(f.Name(), "."), partSuffix)
-		if file, err := ParseFile(stem + suffix); err == nil && file.Position > newest {
-			continue
-		}
-		if _, err := a.clear(f.Name()); err != nil {
-			return fmt.Errorf("remove draft: %w", err)
-		}
-	}
-	return nil
 }

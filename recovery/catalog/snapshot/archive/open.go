@@ -26,22 +26,11 @@ func (h *Held) Close() error { return errors.Join(h.Reader.Close(), h.lock.Close
 // where it is no longer there, or are those of snapshot.Open, a *MisnamedError
 // among them.
 func (a *Archive) OpenEntry(ctx context.Context, e Entry) (*Held, error) {
-	paths := a.paths(e)
-	lock, err := os.Open(paths[0])
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("open %v: %w", e.Name, ErrGone)
-	}
+	lock, err := a.hold(ctx, e)
 	if err != nil {
-		return nil, fmt.Errorf("open %v: %w", e.Name, err)
+		return nil, err
 	}
-	err = await(ctx, lock, unix.LOCK_SH) // only what prunes holds it, for a moment
-	if err == nil && !sameInode(lock, paths[0]) {
-		err = ErrGone
-	}
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("hold %v: %w", e.Name, err), lock.Close())
-	}
-	r, err := openFiles(paths)
+	r, err := openFiles(a.paths(e))
 	if err != nil {
 		return nil, errors.Join(err, lock.Close())
 	}
@@ -86,4 +75,51 @@ func (a *Archive) OpenState(ctx context.Context, r Route) (*HeldState, error) {
 		return nil, errors.Join(err, h.Close())
 	}
 	return h, nil
+}
+
+// HeldFile is one file of a snapshot, to be read as bytes. The snapshot is not
+// pruned before it is closed.
+type HeldFile struct {
+	*os.File
+	lock *os.File // the snapshot's first file
+}
+
+// Close closes the file and lets go of the snapshot.
+func (h *HeldFile) Close() error { return errors.Join(h.File.Close(), h.lock.Close()) }
+
+// OpenFile opens one file of a snapshot. Errors wrap ErrGone where it is not
+// there.
+func (a *Archive) OpenFile(ctx context.Context, f File) (*HeldFile, error) {
+	lock, err := a.hold(ctx, Entry{Name: f.Name, Chunks: f.Chunks})
+	if err != nil {
+		return nil, err
+	}
+	file, err := os.Open(a.path(f.String()))
+	if errors.Is(err, fs.ErrNotExist) {
+		err = ErrGone
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open %v: %w", f, err), lock.Close())
+	}
+	return &HeldFile{File: file, lock: lock}, nil
+}
+
+// hold keeps a snapshot from being pruned while what it returns is open.
+func (a *Archive) hold(ctx context.Context, e Entry) (*os.File, error) {
+	first := a.paths(e)[0]
+	lock, err := os.Open(first)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = ErrGone
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open %v: %w", e.Name, err)
+	}
+	err = await(ctx, lock, unix.LOCK_SH) // only what prunes is in the way, for a moment
+	if err == nil && !sameInode(lock, first) {
+		err = ErrGone
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("hold %v: %w", e.Name, err), lock.Close())
+	}
+	return lock, nil
 }

@@ -53,10 +53,20 @@ func (a *Archive) Prune(ctx context.Context, policy Policy) ([]Verdict, error) {
 			return verdicts, err
 		}
 	}
-	if err := a.dropParts(verdicts); err != nil {
+	if err := a.dropParts(newest(verdicts)); err != nil {
 		return verdicts, err
 	}
 	return verdicts, a.sync(a.cfg.Dir)
+}
+
+// newest is the highest position that stays.
+func newest(verdicts []Verdict) (position uint64) {
+	for _, v := range verdicts {
+		if v.Keep && v.Status == Complete {
+			position = max(position, v.Position)
+		}
+	}
+	return position
 }
 
 func (a *Archive) judge(ctx context.Context, policy Policy, c *claims) ([]Verdict, error) {
