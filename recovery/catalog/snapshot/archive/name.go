@@ -105,6 +105,19 @@ func ParseFile(text string) (File, error) {
 	return f, nil
 }
 
+// ParseName reads what Name.String writes, and nothing else. Errors wrap
+// ErrName.
+func ParseName(text string) (Name, error) {
+	f, err := ParseFile(text + suffix)
+	if err == nil && f.Chunks > 0 {
+		err = fmt.Errorf("%.100q: %w: it is one of a chunk", text, ErrName)
+	}
+	if err != nil {
+		return Name{}, err
+	}
+	return f.Name, nil
+}
+
 // parseFile accepts more than it should; what it returned is written again and
 // compared.
 func parseFile(text string) (f File, err error) {

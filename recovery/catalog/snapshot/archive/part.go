@@ -111,7 +111,7 @@ func (a *Archive) dropParts(position uint64) error {
 			continue
 		}
 		stem := strings.TrimSuffix(strings.TrimPrefix(f.Name(), "."), partSuffix)
-		if file, err := ParseFile(stem + suffix); err == nil && file.Position > position {
+		if name, err := ParseName(stem); err == nil && name.Position > position {
 			continue
 		}
 		if _, err := a.clear(f.Name()); err != nil {
