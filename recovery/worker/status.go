@@ -19,6 +19,9 @@ type Status struct {
 	// exponential average over about 10 s).
 	BlobsPerSecond float64 `json:"blobs_per_second"`
 	BytesPerSecond float64 `json:"bytes_per_second"`
+	// ETA is nil where there is no ground for an estimate.
+	ETA    *ETA   `json:"eta"`
+	Limits Limits `json:"limits"`
 	// OwnershipTrouble is why the newest ownership document was refused, or could
 	// not be read, or ""; OwnershipRefusals counts how often that happened.
 	OwnershipTrouble  string `json:"ownership_trouble"`
