@@ -34,9 +34,11 @@ func newFlight(req Request) *flight {
 }
 
 // serves reports whether an answer to f answers req too. The run does not
-// matter: what is stored for one is stored for the other.
+// matter: what is stored for one is stored for the other. What replaces serves who
+// only wants it stored, and not the other way round.
 func (f *flight) serves(req Request) bool {
-	return f.req.Blob == req.Blob && f.req.Placement == req.Placement && f.req.Covers.Equal(req.Covers)
+	return f.req.Blob == req.Blob && f.req.Placement == req.Placement && f.req.Covers.Equal(req.Covers) &&
+		(f.req.Replace || !req.Replace)
 }
 
 // admit lets a request of a run share the flight.
@@ -51,10 +53,10 @@ func (f *flight) admit(run uint64) *Watch {
 }
 
 // withdraw removes the requests that match from f and returns their watches.
-func (f *flight) withdraw(match func(run uint64) bool, gone []*Watch) []*Watch {
+func (f *flight) withdraw(match func(*Watch) bool, gone []*Watch) []*Watch {
 	kept := f.watches[:0]
 	for _, w := range f.watches {
-		if match(w.run) {
+		if match(w) {
 			gone = append(gone, w)
 		} else {
 			kept = append(kept, w)
@@ -141,10 +143,10 @@ func (t *table) land(f *flight) (watches []*Watch, next *flight, ctx context.Con
 	return watches, next, next.start()
 }
 
-// withdraw takes back every request whose run matches and returns their watches.
+// withdraw takes back every request that matches and returns their watches.
 // Flights that nobody wants any more are stopped, or dropped if they were still
 // waiting.
-func (t *table) withdraw(match func(run uint64) bool) []*Watch {
+func (t *table) withdraw(match func(*Watch) bool) []*Watch {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	var gone []*Watch
