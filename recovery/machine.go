@@ -74,7 +74,7 @@ func New(cfg Config) (*Machine, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	return &Machine{cfg: cfg.withDefaults()}, nil
+	return &Machine{cfg: cfg.WithDefaults()}, nil
 }
 
 // Start returns the first effects. It is called once, before any Step.

@@ -88,4 +88,5 @@ const (
 	NotDurable   Reason = "not_durable"   // a flush failed: fail stop (I12)
 	Unverifiable Reason = "unverifiable"  // its encoding cannot be verified here
 	CatalogError Reason = "catalog_error" // whether it is certified could not be read
+	NotReady     Reason = "not_ready"     // the node asked while no run is in force
 )

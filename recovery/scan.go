@@ -158,7 +158,7 @@ func (m *Machine) lookAt(row *Row) bool {
 	counted := concerned
 	switch {
 	case !concerned:
-	case f.covered != nil && row.within(*f.covered):
+	case f.covered != nil && row.Within(*f.covered):
 		counted = false // earlier passes finished it, or keep it in the list (I7)
 	case len(f.list) > 0 && f.list[row.ID] != nil:
 		// It is unsettled already and stays so (I9).

@@ -69,14 +69,14 @@ func (s Standing) Settled(row Row) bool {
 	switch {
 	case s.Run == 0 || s.Entry != nil || !s.Placement.Concerns(row.ID, s.Covers.Total, s.Covers.Owned):
 		return false
-	case s.Covered != nil && row.within(*s.Covered):
+	case s.Covered != nil && row.Within(*s.Covered):
 		return true
 	}
-	return s.Scan.Covers(row.ID) && row.within(s.Bound)
+	return s.Scan.Covers(row.ID) && row.Within(s.Bound)
 }
 
-// within reports whether a pass up to b knows of the row's certification.
-func (r Row) within(b Bound) bool { return r.Gained <= b.Position && r.CertifiedEpoch <= b.Epoch }
+// Within reports whether a pass up to b knows of the row's certification.
+func (r Row) Within(b Bound) bool { return r.Gained <= b.Position && r.CertifiedEpoch <= b.Epoch }
 
 // ShardView is what counting done blobs by shard takes (a host that knows how many
 // are certified): the pair, how far this process has looked, and what is listed.
@@ -96,8 +96,7 @@ type ShardView struct {
 	From   Mark
 	Looked []uint64
 	// Listed counts the unsettled list and Parked its parked ones, like Looked.
-	// Ahead of them are those that no pass has looked at yet.
-	Listed, Ahead, Parked []uint64
+	Listed, Parked []uint64
 }
 
 // ShardView returns the present one. It costs time in proportion to the shards and
@@ -110,7 +109,7 @@ func (m *Machine) ShardView() ShardView {
 	v := ShardView{
 		Run: m.run.number, Covers: m.covers(), Placement: m.run.fence.Placement, Catalog: m.tip.Bound, Bound: f.bound,
 		PassDone: f.passDone(), From: m.scan.from, Looked: make([]uint64, n),
-		Listed: make([]uint64, n), Ahead: make([]uint64, n), Parked: make([]uint64, n),
+		Listed: make([]uint64, n), Parked: make([]uint64, n),
 	}
 	copy(v.Looked, m.scan.tally)
 	if f.covered != nil {
@@ -120,9 +119,6 @@ func (m *Machine) ShardView() ShardView {
 	for id, e := range f.list {
 		at, _ := m.tallyAt(id)
 		v.Listed[at]++
-		if f.covered == nil && !f.scan.Covers(id) {
-			v.Ahead[at]++
-		}
 		if e.State == Parked {
 			v.Parked[at]++
 		}

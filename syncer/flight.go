@@ -11,6 +11,7 @@ import (
 // the same words. What follows the meter belongs to the table.
 type flight struct {
 	req   Request // of whoever asked first; never changes
+	table *table  // nil: it never was on one
 	meter meter
 
 	stage   Stage
@@ -108,6 +109,7 @@ func (t *table) join(req Request) (w *Watch, f *flight, ctx context.Context) {
 		last = f
 	}
 	f = newFlight(req)
+	f.table = t
 	w = f.admit(req.Run)
 	if last != nil {
 		last.next = f
@@ -143,10 +145,16 @@ func (t *table) land(f *flight) (watches []*Watch, next *flight, ctx context.Con
 	return watches, next, next.start()
 }
 
-// withdraw takes back every request that matches and returns their watches.
-// Flights that nobody wants any more are stopped, or dropped if they were still
-// waiting.
-func (t *table) withdraw(match func(*Watch) bool) []*Watch {
+// withdraw takes back every request that matches, and ends its watch. Flights that
+// nobody wants any more are stopped, or dropped if they were still waiting.
+func (t *table) withdraw(match func(*Watch) bool, why error) {
+	for _, w := range t.take(match) {
+		w.finish(w.stopped(why), nil)
+	}
+}
+
+// take removes the requests that match from their flights.
+func (t *table) take(match func(*Watch) bool) []*Watch {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	var gone []*Watch

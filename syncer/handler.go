@@ -73,19 +73,7 @@ func (h *Handler) fly(ctx context.Context, f *flight) {
 // waited for, and pieces already handed to the barrier become durable all the
 // same. Requests made later are not touched.
 func (h *Handler) CancelRun(run uint64) {
-	h.withdraw(func(w *Watch) bool { return w.run == run }, errWithdrawn)
-}
-
-// Withdraw takes back one request, as CancelRun does those of a run. It does
-// nothing to one that has ended.
-func (h *Handler) Withdraw(request *Watch) {
-	h.withdraw(func(w *Watch) bool { return w == request }, errWithdrawn)
-}
-
-func (h *Handler) withdraw(match func(*Watch) bool, why error) {
-	for _, w := range h.table.withdraw(match) {
-		w.finish(w.stopped(why), nil)
-	}
+	h.table.withdraw(func(w *Watch) bool { return w.run == run }, errWithdrawn)
 }
 
 // Flying reports whether a flight of the blob is under way. Its pieces may then
@@ -107,7 +95,7 @@ func (h *Handler) Err() error { return h.barrier.failure() }
 // that it is not (ErrNotDurable). It may be called more than once.
 func (h *Handler) Close() error {
 	h.table.close()
-	h.withdraw(func(*Watch) bool { return true }, errClosed)
+	h.table.withdraw(func(*Watch) bool { return true }, errClosed)
 	h.table.running.Wait()
 	h.barrier.close()
 	return h.barrier.failure()

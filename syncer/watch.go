@@ -121,6 +121,14 @@ func (w *Watch) Outcome() (o recovery.Outcome, ok bool) {
 	return w.outcome, w.stage == Done
 }
 
+// Withdraw takes the request back, as CancelRun does those of a run. It does nothing
+// to one that has ended.
+func (w *Watch) Withdraw() {
+	if t := w.flight.table; t != nil {
+		t.withdraw(func(other *Watch) bool { return other == w }, errWithdrawn)
+	}
+}
+
 // Answers says how the peers that were asked failed to serve the piece that ended
 // the flight, in the order asked, at most MaxAnswers; none before Done, and none
 // where no peer is to blame. The slice is everybody's and is not changed.

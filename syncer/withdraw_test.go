@@ -22,13 +22,13 @@ func TestWithdrawOne(t *testing.T) {
 		defer open()
 		a, b := h.Sync(ask(0, 0)), h.Sync(ask(0, 0))
 		synctest.Wait()
-		h.Withdraw(a)
+		a.Withdraw()
 		wantCancelled(t, wait(t, a), recovery.Stopped, false)
 		if s := b.Status().Stage; s != Fetching {
 			t.Errorf("the other request is %v", s)
 		}
-		h.Withdraw(a) // nothing more to take back
-		h.Withdraw(b)
+		a.Withdraw() // nothing more to take back
+		b.Withdraw()
 		synctest.Wait()
 		if h.Flying(ask(0, 0).Blob.ID) {
 			t.Error("a flight that nobody wants goes on")

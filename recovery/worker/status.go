@@ -62,6 +62,10 @@ func (w *Worker) publish(now time.Time) {
 	w.progress.note(now, s.Run, s.Counters)
 	s.BlobsPerSecond, s.BytesPerSecond = w.progress.blobs, w.progress.bytes
 	s.OwnershipTrouble, s.OwnershipRefusals = w.trouble.get()
+	s.Limits, s.ETA = w.Limits(), remaining(&s)
+	if now.Sub(w.shards.fresh) >= shardsEvery {
+		w.shards.update(now, w.machine.ShardView())
+	}
 	w.status.Store(&s)
 	w.fresh = now
 }
