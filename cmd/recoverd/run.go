@@ -37,6 +37,7 @@ type runConfig struct {
 	AllowedHosts     []string
 	Concurrency      int
 	BytesInFlight    byteSize
+	BWLimit          byteSize
 	GroupBlobs       int
 	MinFree          byteSize
 	ParkAfter        uint32
@@ -64,6 +65,7 @@ func (c *runConfig) register(f *pflag.FlagSet) {
 	f.StringArrayVar(&c.AllowedHosts, "allowed-host", nil, "further Host header that the status API answers to (repeatable)")
 	f.IntVar(&c.Concurrency, "concurrency", 64, "blobs in flight, retries included")
 	f.Var(&c.BytesInFlight, "bytes-in-flight", "bytes in flight; a larger blob goes alone")
+	f.Var(&c.BWLimit, "bwlimit", "bytes a second that all transfers together fetch, e.g. 20MiB; 0 for no limit")
 	f.IntVar(&c.GroupBlobs, "group-blobs", 1_000, "blobs that wait to be made durable together; a kill costs at most these and those in flight")
 	f.Var(&c.MinFree, "min-free", "free space to keep on the store's volumes; 0 is the larger of 5 % and 1 GiB")
 	f.Uint32Var(&c.ParkAfter, "park-after", 10, "definite failures (a peer answered: absent, or wrong bytes) that park a blob")
@@ -92,7 +94,6 @@ func (c *runConfig) validate() error {
 }
 
 func newRunCommand() *cobra.Command {
-	cfg := &runConfig{}
 	cmd := &cobra.Command{
 		Use:   "run",
 		Short: "Fetch every certified blob that this node should hold and does not",
@@ -102,37 +103,52 @@ and goes on by itself when the catalog or the ownership changes.
 
 Every flag can also be given as an environment variable (RECOVERD_STATE_DIR) or
 as a key of the --config file; a flag wins over the environment, and that over
-the file.`,
+the file. The file is read again when it changes and at SIGHUP: --log-level,
+--concurrency, --bytes-in-flight and --bwlimit are then in force at once, and the
+log names what needs a restart.
+
+The first SIGTERM or SIGINT lets blobs in flight end for --stop-grace and saves;
+the second leaves at once, and costs what was in flight.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if path := os.Getenv(envName("config")); cfg.Config == "" {
-				cfg.Config = path
-			}
-			if err := applyConfig(cmd.Flags(), cfg.Config, os.Environ()); err != nil {
+			settings, err := readSettings(givenFlags(cmd.Flags()), os.Environ())
+			if err != nil {
 				return err
 			}
-			return runWorker(cmd.Context(), cfg, cmd.OutOrStdout(), cmd.ErrOrStderr())
+			return runWorker(cmd.Context(), settings, cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
-	cfg.register(cmd.Flags())
+	new(runConfig).register(cmd.Flags())
 	return cmd
 }
 
 // runWorker wires everything together, works until it is done or told to stop,
 // and says how it ended.
-func runWorker(ctx context.Context, cfg *runConfig, stdout, stderr io.Writer) error {
+func runWorker(ctx context.Context, settings *settings, stdout, stderr io.Writer) error {
+	cfg := settings.cfg
 	if err := cfg.validate(); err != nil {
 		return err
 	}
-	log, err := newLogger(cfg, stderr)
+	log, level, err := newLogger(cfg, stderr)
 	if err != nil {
 		return err
 	}
 	ctx, stop := stopSignals(ctx, log)
 	defer stop()
+	reloads := make(chan os.Signal, 1)
+	signal.Notify(reloads, syscall.SIGHUP) // from now on, since it would end the process
+	defer signal.Stop(reloads)
 	node, err := wire(ctx, cfg, log)
 	if err != nil {
+		if ctx.Err() != nil { // it was told to stop while it opened things
+			fmt.Fprintln(stdout, "stopped before the work began")
+			return nil
+		}
 		return err
+	}
+	reload, err := startReloader(node, settings, level, reloads)
+	if err != nil {
+		return errors.Join(withCode(exitConfig, err), node.close())
 	}
 	result, err := node.run(ctx)
 	if err != nil {
@@ -140,11 +156,17 @@ func runWorker(ctx context.Context, cfg *runConfig, stdout, stderr io.Writer) er
 		// gone within a second (I12). The kernel takes the locks back.
 		return haltCode(err)
 	}
+	reload.close()
 	status := node.worker.Status()
 	if err := node.close(); err != nil {
 		return withCode(exitHalted, err)
 	}
 	return conclude(cfg, stdout, result, status)
+}
+
+// limits are the default ones of the worker.
+func (c *runConfig) limits() worker.Limits {
+	return worker.Limits{Concurrency: c.Concurrency, BytesInFlight: int64(c.BytesInFlight), BytesPerSecond: int64(c.BWLimit)}
 }
 
 // stopSignals ends the context at the first SIGTERM or SIGINT; the second

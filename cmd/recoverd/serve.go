@@ -44,7 +44,7 @@ The store is only read; a daemon may be filling it. As peers of another node:
 }
 
 func serveStore(cmd *cobra.Command, root, listen string) error {
-	log, err := newLogger(&runConfig{LogFormat: "auto", LogLevel: "info"}, cmd.ErrOrStderr())
+	log, _, err := newLogger(&runConfig{LogFormat: "auto", LogLevel: "info"}, cmd.ErrOrStderr())
 	if err != nil {
 		return err
 	}

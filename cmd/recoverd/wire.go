@@ -86,13 +86,16 @@ func (n *node) checkConfig(context.Context) (err error) {
 		return withCode(exitConfig, err)
 	}
 	for flag, value := range map[string]int64{
-		"concurrency": int64(n.cfg.Concurrency), "group-blobs": int64(n.cfg.GroupBlobs), "park-after": int64(n.cfg.ParkAfter),
-		"bytes-in-flight": int64(n.cfg.BytesInFlight), "parked-retry": int64(n.cfg.ParkedRetry),
+		"group-blobs": int64(n.cfg.GroupBlobs), "park-after": int64(n.cfg.ParkAfter),
+		"parked-retry":    int64(n.cfg.ParkedRetry),
 		"follow-interval": int64(n.cfg.FollowInterval), "stop-grace": int64(n.cfg.StopGrace),
 	} {
 		if value < 1 {
 			return withCode(exitConfig, fmt.Errorf("--%s must be more than zero", flag))
 		}
+	}
+	if err := n.cfg.limits().Validate(); err != nil {
+		return withCode(exitConfig, err)
 	}
 	return withCode(exitConfig, n.machineConfig().Validate())
 }
@@ -128,7 +131,8 @@ func (n *node) openPeers(context.Context) error {
 		if err != nil {
 			return withCode(exitConfig, err)
 		}
-		p, err := httppeer.New(template, httppeer.Config{Concurrency: n.cfg.Concurrency})
+		// The worker bounds what is in flight, and that may change.
+		p, err := httppeer.New(template, httppeer.Config{Concurrency: worker.MaxConcurrency})
 		if err != nil {
 			return withCode(exitConfig, err)
 		}
@@ -238,9 +242,20 @@ func (n *node) openSyncer(context.Context) error {
 }
 
 func (n *node) openWorker(context.Context) error {
+	kept := kept{dir: n.cfg.StateDir, log: n.log}
+	limits, err := kept.limits()
+	if err != nil {
+		return withCode(exitHalted, fmt.Errorf("limits: %w", err))
+	}
+	history, err := kept.history()
+	if err != nil {
+		return withCode(exitHalted, fmt.Errorf("history: %w", err))
+	}
 	w, err := worker.New(worker.Config{
 		Machine: n.machineConfig(), Checkpoint: n.keeper, Ownership: n.ownership, Catalog: n.catalog, Follower: n.catalog, Store: n.store,
 		Syncer: n.handler, Peers: n.pool, Delays: &syncer.Retry{}, Observers: []worker.Observer{worker.Log{Logger: n.log}},
+		Pieces: n.store, Liars: n.pool, Bandwidth: n.pool, BytesPerSecond: int64(n.cfg.BWLimit),
+		Limits: limits, KeepLimits: kept.keepLimits, History: history, KeepHistory: kept.keepHistory,
 		ExitWhenComplete: n.cfg.ExitWhenComplete, StopGrace: n.cfg.StopGrace,
 	})
 	if err != nil {

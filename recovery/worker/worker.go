@@ -47,8 +47,15 @@ type Worker struct {
 
 	events  chan recovery.Event
 	calls   chan func(*recovery.Machine)
+	desk    desk
 	done    chan struct{}  // closed when Run has ended
 	running sync.WaitGroup // what Run started, but for the observers
+
+	nodeSlots chan struct{} // holds one for each blob that the node asks for
+	limits    limits
+	tries     *tries
+	history   *history
+	shards    *shardMap
 
 	status   atomic.Pointer[Status]
 	progress progressRate
@@ -71,15 +78,24 @@ func New(cfg Config) (*Worker, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
+	cfg = cfg.withDefaults()
+	w := &Worker{
+		cfg: cfg, started: time.Now(), notices: newNotices(cfg.Observers),
+		events: make(chan recovery.Event, queue),
+		calls:  make(chan func(*recovery.Machine)), desk: newDesk(), done: make(chan struct{}),
+		nodeSlots: make(chan struct{}, cfg.NodeSlots), limits: newLimits(cfg), tries: newTries(),
+		history: newHistory(cfg.History), shards: newShardMap(),
+	}
+	limits := w.Limits()
+	cfg.Machine.Slots, cfg.Machine.BytesInFlight = limits.Concurrency, limits.BytesInFlight
+	if cfg.Bandwidth != nil {
+		cfg.Bandwidth.SetBandwidth(limits.BytesPerSecond)
+	}
 	machine, err := recovery.New(cfg.Machine)
 	if err != nil {
 		return nil, err
 	}
-	w := &Worker{
-		cfg: cfg.withDefaults(), machine: machine, started: time.Now(), notices: newNotices(cfg.Observers),
-		events: make(chan recovery.Event, queue),
-		calls:  make(chan func(*recovery.Machine)), done: make(chan struct{}),
-	}
+	w.machine = machine
 	w.publish(time.Now())
 	return w, nil
 }
@@ -108,6 +124,10 @@ func (w *Worker) Run(ctx context.Context) (Result, error) {
 	}
 	if w.cfg.Peers != nil {
 		w.running.Go(func() { w.watchPeers(inner) })
+	}
+	w.running.Go(func() { w.countShards(inner) })
+	if w.cfg.KeepHistory != nil {
+		w.running.Go(func() { w.keepHistory(inner) })
 	}
 	w.perform(inner, w.machine.Start())
 	err := w.runLoop(ctx, inner)
@@ -156,6 +176,8 @@ func (w *Worker) runLoop(ctx, inner context.Context) error {
 		case event = <-w.events:
 		case call := <-w.calls:
 			call(w.machine)
+		case asked := <-w.desk.asks:
+			event = w.desk.take(asked)
 		case <-timer.C:
 		case <-stop:
 			stop, grace = nil, time.After(w.cfg.StopGrace)
