@@ -46,9 +46,33 @@ func TestServersPage(t *testing.T) {
 		{"a pause that is forgotten", pauseIsForgotten},
 		{"outage parks all", outageParksAll},
 		{"spelling", spelling},
+		{"times are local", timesAreLocal},
+		{"the connection is lost", connectionIsLost},
+		{"the connection is tried now", connectionIsTriedNow},
+		{"the stream is refused", streamIsRefused},
+		{"the stream falls silent", streamFallsSilent},
+		{"the page is hidden", pageIsHidden},
+		{"the daemon knows less", daemonKnowsLess},
+		{"the answer is no status", answerIsNoStatus},
+		{"the token is asked for", tokenIsAskedFor},
+		{"retry is sent", retryIsSent},
+		{"a command is refused", commandIsRefused},
+		{"a blob is explained", blobIsExplained},
 		{"looks", looks},
+		{"the accessibility tree", accessibilityTree},
+		{"keyboard only", keyboardOnly},
+		{"only changes are read out", onlyChangesAreReadOut},
+		{"contrast is enough", contrastIsEnough},
+		{"media are followed", mediaAreFollowed},
+		{"the layout stays put", layoutStaysPut},
+		{"text stays text", textStaysText},
+		{"text is long or odd", textIsLongOrOdd},
+		{"complaints are heard", complaintsAreHeard},
 	} {
-		t.Run(test.name, func(t *testing.T) { test.run(t, browser) })
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			test.run(t, browser)
+		})
 	}
 }
 
@@ -91,6 +115,8 @@ type tab struct {
 	mu       sync.Mutex
 	problems []string // what the browser complained about, or asked elsewhere
 	expected []string // parts of complaints that belong to the test
+
+	complained chan struct{} // holds one after a complaint
 }
 
 // view says how a page is looked at.
@@ -107,7 +133,7 @@ type view struct {
 func open(t *testing.T, browser context.Context, d *daemon, v view) *tab {
 	t.Helper()
 	ctx, closeTab := chromedp.NewContext(browser, chromedp.WithNewBrowserContext())
-	tb := &tab{t: t, ctx: ctx, origin: d.server.URL, expected: v.expected}
+	tb := &tab{t: t, ctx: ctx, origin: d.server.URL, expected: v.expected, complained: make(chan struct{}, 1)}
 	t.Cleanup(func() {
 		closeTab()
 		tb.mu.Lock()
@@ -215,6 +241,32 @@ func (tb *tab) complain(text string) {
 	defer tb.mu.Unlock()
 	if !slices.ContainsFunc(tb.expected, func(part string) bool { return strings.Contains(text, part) }) {
 		tb.problems = append(tb.problems, text)
+		select {
+		case tb.complained <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// hears waits until there is a complaint with a part, and forgets all of them.
+func (tb *tab) hears(part string) {
+	tb.t.Helper()
+	giveUp := time.After(patience)
+	for {
+		tb.mu.Lock()
+		heard := slices.ContainsFunc(tb.problems, func(p string) bool { return strings.Contains(p, part) })
+		if heard {
+			tb.problems = nil
+		}
+		tb.mu.Unlock()
+		if heard {
+			return
+		}
+		select {
+		case <-tb.complained:
+		case <-giveUp:
+			tb.t.Fatalf("nothing complains of %q", part)
+		}
 	}
 }
 

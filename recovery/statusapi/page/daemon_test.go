@@ -24,6 +24,9 @@ type daemon struct {
 	token    string        // what commands need; empty: none
 	down     bool          // every request is cut off
 	noEvents bool          // the stream is refused with 503
+	refusal  string        // why commands are refused with 503; empty: they are not
+	plain    []byte        // the status as it is, and nothing else is offered
+	streams  int           // open now
 	moved    chan struct{} // closed when facts or the above change
 	asked    []request
 }
@@ -64,6 +67,10 @@ func startDaemon(t *testing.T, f facts) *daemon {
 	d.server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if d.isDown() {
 			panic(http.ErrAbortHandler)
+		}
+		if d.plain != nil && strings.HasPrefix(r.URL.Path, "/api/") {
+			d.servePlain(w, r)
+			return
 		}
 		mux.ServeHTTP(w, r)
 	}))
@@ -115,7 +122,45 @@ func (d *daemon) commands() []request {
 	return append([]request(nil), d.asked...)
 }
 
+// dropStreams ends the streams that are open.
+func (d *daemon) dropStreams() { d.server.CloseClientConnections() }
+
+// waitStreams returns once so many streams are open.
+func (d *daemon) waitStreams(t *testing.T, n int) {
+	t.Helper()
+	giveUp := time.After(patience)
+	for {
+		d.mu.Lock()
+		streams, moved := d.streams, d.moved
+		d.mu.Unlock()
+		if streams == n {
+			return
+		}
+		select {
+		case <-moved:
+		case <-giveUp:
+			t.Fatalf("%d streams are open, want %d", streams, n)
+		}
+	}
+}
+
+func (d *daemon) servePlain(w http.ResponseWriter, r *http.Request) {
+	switch r.URL.Path {
+	case "/api/v1/status":
+		answer(w, 200, json.RawMessage(d.plain))
+	case "/api/v1/events":
+		w.Header().Set("Content-Type", "text/event-stream")
+		fmt.Fprintf(w, "event: status\ndata: %s\n\n", strings.ReplaceAll(string(d.plain), "\n", " "))
+		w.(http.Flusher).Flush()
+		<-r.Context().Done()
+	default:
+		answer(w, http.StatusNotFound, map[string]string{"error": "there is nothing here"})
+	}
+}
+
 func (d *daemon) serveEvents(w http.ResponseWriter, r *http.Request) {
+	d.change(func() { d.streams++ })
+	defer d.change(func() { d.streams-- })
 	w.Header().Set("Content-Type", "text/event-stream")
 	for first := true; ; first = false {
 		d.mu.Lock()
@@ -164,10 +209,12 @@ func (d *daemon) serveCommand(w http.ResponseWriter, r *http.Request) {
 	body, _ := io.ReadAll(r.Body)
 	path := strings.TrimPrefix(r.URL.Path, "/api/v1/")
 	d.mu.Lock()
-	given, token := r.Header.Get("Authorization"), d.token
+	given, token, refusal := r.Header.Get("Authorization"), d.token, d.refusal
 	d.asked = append(d.asked, request{Path: path, Body: string(body), Authorization: given})
 	d.mu.Unlock()
 	switch {
+	case refusal != "":
+		answer(w, http.StatusServiceUnavailable, map[string]string{"error": refusal})
 	case token != "" && given == "":
 		answer(w, http.StatusUnauthorized, map[string]string{"error": "a command needs the token of state_dir/token"})
 	case token != "" && given != "Bearer "+token:

@@ -106,7 +106,7 @@ func failedBlobs(at time.Time, state string, from, n int) (list []unsettledBlob)
 			Reason: reasons[kind], LastError: errors[kind],
 		}
 		if state == "parked" {
-			u.Tries, u.NextTry = 10, at.Add(time.Duration(20+i%40)*time.Minute)
+			u.Tries, u.Attempts, u.NextTry = 10, uint32(12+i%7), at.Add(time.Duration(20+i%40)*time.Minute)
 		}
 		if i%11 == 5 {
 			u.Size = nil

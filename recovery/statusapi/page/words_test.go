@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/recoverd/recoverd/recovery"
+	"github.com/recoverd/recoverd/shards"
 )
 
 // Each state answers the four questions of somebody who was paged, and nothing
@@ -30,6 +31,12 @@ func states(t *testing.T, browser context.Context) {
 	newer.doc.Newest = &further
 	stale := scanning()
 	stale.doc.Checkpoint.SavedAt = stale.doc.At.Add(-3 * time.Minute)
+	behind := empty()
+	behind.doc.Ownership, behind.doc.Why = &shards.Ownership{Epoch: 7, TotalShards: 100, Owned: shards.Range(0, 39), Node: shards.CatchingUp}, "the node is catching up"
+	untouched := complete()
+	untouched.doc.Counters.Stored, untouched.doc.Counters.StoredBytes = 0, 0
+	lagging := complete()
+	lagging.shards[3].Done = ptr(uint64(999))
 	for _, tc := range []struct {
 		name  string
 		facts facts
@@ -58,9 +65,12 @@ func states(t *testing.T, browser context.Context) {
 		}},
 		{"complete", complete(), map[string][]string{
 			"#tone": {"Fine"}, "#phase": {"complete"}, "#means": {"up to position 1,204,551 (epoch 7)"}, "#left": {"done"}, "#todo": {"Nothing."},
-			"#owned .share": {"100 %"}, "#pass .share": {"100 %"}, "#size .share": {"100 %"}, "#size .detail": {"Nothing is left"}, "#list-none": {"None."},
+			"#owned .share": {"100 %"}, "#pass .share": {"100 %"}, "#size .share": {"100 %"}, "#size .detail": {"nothing is left"}, "#list-none": {"None."},
 		}},
 		{"complete, and the catalog moved", newer, map[string][]string{"#left-note": {"the catalog is at 1,204,568 by now"}}},
+		{"complete, and nothing was fetched", untouched, map[string][]string{"#size .share": {"100 %"}, "#size .detail": {"0 B fetched"}}},
+		{"complete, and a count lags", lagging, map[string][]string{"#owned .share": {"99.9 %"}, "#left": {"done"}}},
+		{"the node catches up", behind, map[string][]string{"#tone": {"Waiting"}, "#todo": {"Nothing while the node catches up"}, "#why": {"catching up"}}},
 		{"halted", halted(), map[string][]string{
 			"#tone": {"Needs you now"}, "#phase": {"halted"}, "#why": {"input/output error"}, "#todo": {"exit code 74", "disk"}, "#left": {"unknown"},
 		}},

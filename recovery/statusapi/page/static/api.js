@@ -87,7 +87,8 @@ export class Feed {
   #asking = false;
   #changed = true;
   data = null;
-  at = null; // of the newest answer, on performance.now()
+  dataAt = null; // when data came, on performance.now()
+  at = null; // of the newest answer, data or error
   error = "";
 
   constructor(read, onChange) {
@@ -108,6 +109,7 @@ export class Feed {
     this.#changed = false;
     try {
       this.data = await this.#read();
+      this.dataAt = performance.now();
       this.error = "";
     } catch (error) {
       this.error = error.message;

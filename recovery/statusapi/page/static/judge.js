@@ -17,7 +17,7 @@ const MEANINGS = {
 };
 
 // TONES are how the page is coloured, by what somebody has to do.
-export const TONES = { fine: "Fine", busy: "Fine", paused: "Paused", held: "Held up", look: "Needs a look", bad: "Needs you now", lost: "Unknown" };
+export const TONES = { fine: "Fine", busy: "Fine", waiting: "Waiting", paused: "Paused", held: "Held up", look: "Needs a look", bad: "Needs you now", lost: "Unknown" };
 
 // passDone reports that a pass has looked at everything up to its bound.
 export function passDone(doc) {
@@ -51,6 +51,7 @@ export function blockedBy(doc) {
 function tone(doc, todo) {
   if (doc.phase === "halted" || doc.phase === "not_running" || doc.phase === "no_answer") return "bad";
   if (doc.paused) return "paused";
+  if (doc.phase === "waiting" && doc.ownership && doc.ownership.node !== "active") return "waiting";
   if (blockedBy(doc) || doc.phase === "waiting") return "held";
   if (todo.length > 0) return "look";
   return isComplete(doc) ? "fine" : "busy";
@@ -163,7 +164,7 @@ export function ownedProgress(shards, doc) {
   }
   const known = shards.length > 0 && sum.unknown === 0;
   sum.total = known ? sum.certified : null;
-  sum.share = percent(sum.done, sum.total, known && isComplete(doc));
+  sum.share = percent(sum.done, sum.total, known && isComplete(doc) && sum.done >= sum.certified);
   const done = `${count(sum.done)} of ${plural(sum.certified, "blob")} done`;
   if (known) sum.text = `${done}; ${waiting(sum.unsettled, sum.parked)}.`;
   else if (sum.unknown === shards.length) sum.text = "How many blobs the owned shards should hold is not counted yet.";

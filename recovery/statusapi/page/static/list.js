@@ -1,10 +1,11 @@
 // The unsettled list: what is not done, why, and when it is tried again. All of it
 // is kept here (at most some ten thousand entries) and shown in pages.
 
-import { ago, bytes, clean, clock, count, exact, moment, plural, shortID, until, words } from "./format.js";
+import { ago, bytes, clean, clock, count, duration, exact, moment, plural, shortID, until, words } from "./format.js";
 import { byID, el, reconcile, set, text, when } from "./dom.js";
 
 const rowsShown = () => (innerWidth < 900 ? 8 : 20);
+const FRESH = 30_000; // ms
 const ORDER = ["parked", "retrying", "waiting", "flushing", "fetching"];
 
 // kindOf is the state for colours: what is in flight is one kind.
@@ -24,7 +25,8 @@ export class UnsettledList {
   #shown = 0; // index of the first row shown
   #filter = byID("filter");
   #actions;
-  #counts = null;
+  #feed = null;
+  #counts = null; // by state, of the newest status
   #now = 0;
 
   // actions are {retry(id), explain(id)}.
@@ -35,18 +37,18 @@ export class UnsettledList {
     byID("next").addEventListener("click", () => this.#turn(rowsShown()));
   }
 
-  // update takes a new list; total is null where there are more than it holds.
-  update(feed, counts, now) {
-    this.#counts = counts;
+  // update takes another list; show shows it.
+  update(feed) {
     this.#entries = (feed.data?.list ?? []).toSorted((a, b) => ORDER.indexOf(a.state) - ORDER.indexOf(b.state));
-    this.feed = feed;
-    this.show(now);
+    this.#feed = feed;
   }
 
-  // show writes the rows again, for another page or another second.
-  show(now) {
+  // show writes the rows again, for another page or another second. The counts are
+  // those of the status, and may be newer.
+  show(counts, now) {
+    this.#counts = counts;
     this.#now = now;
-    if (!this.feed) return;
+    if (!this.#feed) return;
     const size = rowsShown();
     const rows = this.#entries.filter(FILTERS[this.#filter.value]);
     this.#shown = Math.max(0, Math.min(this.#shown, Math.floor((rows.length - 1) / size) * size));
@@ -58,19 +60,19 @@ export class UnsettledList {
     byID("list").parentElement.hidden = page.length === 0;
     byID("pager").hidden = rows.length <= size;
     text(byID("shown"), `${count(this.#shown + 1)} to ${count(this.#shown + page.length)} of ${count(rows.length)}`);
-    set(byID("previous"), "disabled", this.#shown === 0 ? "" : null);
-    set(byID("next"), "disabled", this.#shown + size >= rows.length ? "" : null);
+    byID("previous").disabled = this.#shown === 0;
+    byID("next").disabled = this.#shown + size >= rows.length;
     text(byID("unsettled-summary"), this.#summary());
   }
 
   #turn(step) {
     this.#shown += step;
-    this.show(this.#now);
+    this.show(this.#counts, this.#now);
   }
 
   #none() {
-    if (this.feed.error) return `The list is unknown: ${this.feed.error}`;
-    if (this.feed.at === null) return "Unknown until the daemon answers.";
+    if (this.#feed.error) return `The list is unknown: ${this.#feed.error}`;
+    if (this.#feed.at === null) return "Unknown until the daemon answers.";
     return this.#entries.length === 0 ? "None." : "None of this kind.";
   }
 
@@ -79,8 +81,17 @@ export class UnsettledList {
     if (!c) return "";
     const parts = [[c.parked, "parked"], [c.retrying, "retrying"], [c.waiting, "waiting"], [c.fetching, "in flight"], [c.flushing, "being made durable"]];
     const told = parts.filter(([n]) => n > 0).map(([n, name]) => `${count(n)} ${name}`);
-    const cut = this.feed.data && this.feed.data.total === null ? `; the first ${count(this.#entries.length)} are here` : "";
-    return c.total === 0 ? "None: everything that was handed out is settled." : `${plural(c.total, "blob")}: ${told.join(", ")}${cut}.`;
+    const cut = this.#feed.data?.total === null ? `; the first ${count(this.#entries.length)} are here` : "";
+    const now = c.total === 0 ? "None: everything that was handed out is settled." : `${plural(c.total, "blob")}: ${told.join(", ")}${cut}.`;
+    return now + this.#age();
+  }
+
+  // #age says of when the rows are, unless they are fresh.
+  #age() {
+    const { data, dataAt, error } = this.#feed;
+    const age = performance.now() - dataAt;
+    if (data === null || (age < FRESH && !error)) return "";
+    return ` The rows are of ${duration(age / 1000)} ago${error ? `, newer ones cannot be read: ${error}` : ""}.`;
   }
 
   #row(u) {

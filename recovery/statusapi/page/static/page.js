@@ -11,15 +11,21 @@ import { showFacts, showFlow, showFooter, showGlance, showHistory, showMarks, sh
 import { ShardMap } from "./shards.js";
 
 const QUIET = 18_000; // ms without a byte before the page says since when
-const COLOURS = { fine: "#2a8a4a", busy: "#2f6fd0", paused: "#7a6a9a", held: "#c07a00", look: "#c07a00", bad: "#d03030", lost: "#808890" };
+const COLOURS = { fine: "#2a8a4a", busy: "#2f6fd0", waiting: "#7a6a9a", paused: "#7a6a9a", held: "#c07a00", look: "#c07a00", bad: "#d03030", lost: "#808890" };
 
 let doc = null; // the newest status
 let received = 0; // when it came, on performance.now()
 let spoken = ""; // the phase that was read out last
 const samples = new Samples();
 
-// now is the daemon's time: its clock and the reader's may differ.
-const now = () => (moment(doc?.at) ?? Date.now()) + (doc ? performance.now() - received : 0);
+// now is the daemon's time: its clock and the reader's may differ. Without a
+// connection it stands still, as all that is shown does.
+function now() {
+  if (!doc) return Date.now();
+  const { mode, heard } = connection.state;
+  const until = mode === "lost" ? Math.max(heard ?? 0, received) : performance.now();
+  return (moment(doc.at) ?? Date.now()) + until - received;
+}
 
 const tokens = new TokenDialog();
 const commands = new Commands((why) => tokens.ask(why, stateDir()));
@@ -39,17 +45,18 @@ const history = new Feed(() => ask("history"), () => {
 let places = []; // of the unsettled blobs, for the id space
 const unsettled = new Feed(readUnsettled, () => {
   places = bins(unsettled.data?.list ?? [], (u) => place(u.id), kindOf);
-  list.update(unsettled, doc.unsettled, now());
+  list.update(unsettled);
   draw();
 });
 const connection = new Connection({ events: urlOf("events"), status: urlOf("status"), onStatus: take, onState: showConnection });
 
-// take is given every status.
+// take is given every status. What is none is as good as no answer.
 function take(status) {
+  if (!status?.counters || !status.unsettled) throw new Error("the answer is not a status");
   const before = doc;
   doc = status;
   received = performance.now();
-  samples.add(received, doc.bytes_per_second);
+  if (typeof doc.bytes_per_second === "number") samples.add(received, doc.bytes_per_second);
   const differs = (of) => !before || JSON.stringify(of(before)) !== JSON.stringify(of(doc));
   if (differs((d) => [d.phase, d.run, d.counters, d.unsettled])) shards.changed();
   if (differs((d) => [d.phase, d.run])) history.changed();
@@ -65,7 +72,7 @@ const SELDOM = 120_000; // ms after which anything is asked for again
 function turn() {
   if (document.hidden || !doc || connection.state.mode === "lost") return;
   const size = unsettled.data?.list.length ?? 0;
-  unsettled.turn(size > 2_000 ? 60_000 : size > 200 ? 15_000 : 2_000, SELDOM);
+  unsettled.turn(size > 2_000 ? 60_000 : size > 200 ? 15_000 : 2_000, size > 2_000 ? SELDOM : 20_000);
   shards.turn(3_000, SELDOM);
   history.turn(1_000, SELDOM);
 }
@@ -74,11 +81,12 @@ function turn() {
 // hidden page has no frames, and its title is read all the same.
 let drawing = false;
 function draw() {
-  if (!doc || drawing) return;
+  if (!doc) return;
   if (document.hidden) {
     drawNow();
     return;
   }
+  if (drawing) return;
   drawing = true;
   requestAnimationFrame(() => {
     drawing = false;
@@ -86,14 +94,24 @@ function draw() {
   });
 }
 
+// drawNow shows all; where that goes wrong it does not pass for live.
 function drawNow() {
-  const at = now();
+  try {
+    drawParts(now());
+  } catch (error) {
+    say(`The page cannot show what the daemon says (${clean(error.message)}). Reload it; recoverd status says the same.`);
+    throw error;
+  }
+}
+
+function drawParts(at) {
   drawGlance(at);
   showProgress(doc, shards.data?.shards, unsettled.data);
   showFlow(doc, connection.state.mode === "lost");
   spark(byID("spark"), byID("spark-top"), samples, performance.now(), doc.bytes_per_second);
   space(byID("space"), { scan: place(doc.scan), cursor: place(doc.cursor), durable: place(doc.cursor_durable), unsettled: places });
   showMarks(doc);
+  list.show(doc.unsettled, at);
   showPeers(doc, at);
   showFacts(doc, at);
   showFooter(doc, at);
@@ -160,7 +178,7 @@ setInterval(() => {
   if (connection.state.mode === "lost") drawGlance(at);
   showPeers(doc, at);
   showFacts(doc, at);
-  list.show(at);
+  list.show(doc.unsettled, at);
   turn();
 }, 1_000);
 

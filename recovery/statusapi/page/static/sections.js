@@ -41,7 +41,7 @@ export function showProgress(doc, shards, list) {
   const c = doc.counters;
   facts(byID("counters"), [
     ["Fetched", count(c.stored)], ["Already stored", count(c.already_stored)], ["Not certified any more", count(c.not_certified)], ["Expired", count(c.expired)],
-    ["Failed tries", count(c.cancelled)], ["Times parked", count(c.parkings)], ["Passes finished", count(c.passes)], ["Restarts kept", count(c.resumes)],
+    ["Cancelled tries", count(c.cancelled)], ["Times parked", count(c.parkings)], ["Passes finished", count(c.passes)], ["Restarts kept", count(c.resumes)],
   ]);
 }
 
@@ -59,12 +59,11 @@ function showBytes(doc, list, done) {
   const left = list?.total === doc.unsettled.total ? leftOf(list.list) : null;
   const known = done || (passDone(doc) && left !== null && left.sizeless === 0);
   const total = known ? fetched + (done ? 0 : left.bytes) : null;
-  let rest = "How much is left is unknown until everything was looked at";
-  if (done) rest = "Nothing is left";
+  let rest = "how much is left is unknown until everything was looked at";
+  if (done) rest = "nothing is left";
   else if (passDone(doc) && left !== null) rest = `${bytes(left.bytes)} left${left.sizeless > 0 ? `, and ${plural(left.sizeless, "blob")} of unknown size` : ""}`;
-  const catalog = doc.catalog_bytes === null ? "" : ` The catalog certifies ${bytes(doc.catalog_bytes)} on all shards.`;
-  gauge("size", percent(fetched, total, done), `${bytes(fetched)} fetched and durable in this run, ${bytes(doc.bytes_in_flight)} in flight. ${rest}.${catalog}`);
-  track(trackOf("size"), [{ kind: "done", n: fetched }], done ? Math.max(1, total) : total, done);
+  gauge("size", percent(fetched, total, done), `${bytes(fetched)} fetched and durable in this run, ${bytes(doc.bytes_in_flight)} in flight; ${rest}.`);
+  track(trackOf("size"), [{ kind: "done", n: done ? 1 : fetched }], done ? 1 : total, done);
 }
 
 function leftOf(list) {
