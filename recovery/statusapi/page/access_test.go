@@ -63,7 +63,9 @@ func accessibilityTree(t *testing.T, browser context.Context) {
 			}
 		}
 	}
-	tb.look("narrow-360-light")
+	if bare := eval[[]string](tb, `[...document.querySelectorAll("input, select")].filter((e) => e.labels.length === 0).map((e) => e.id)`); len(bare) > 0 {
+		t.Errorf("without a label: %q", bare)
+	}
 	tb.click("#list tr:first-child .acts button:last-child")
 	tb.waitText("#explain-state", "parked")
 	tb.look("explain-360-light")
