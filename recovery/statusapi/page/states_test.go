@@ -176,12 +176,13 @@ func scanning() facts {
 	d.PeersReachable, d.PeersTotal = 3, 3
 	d.Peers = []statusapi.PeerView{
 		{Name: "http://peer-a.internal:8080/blobs", State: "reachable", Fetched: 51_020, FetchedBytes: 211 << 30, Absent: 12, BytesPerSecond: 112 << 20, InFlight: 24},
-		{Name: "http://peer-b.internal:8080/blobs", State: "reachable", Fetched: 40_201, FetchedBytes: 170 << 30, Absent: 801, Failed: 4, BytesPerSecond: 96 << 20, InFlight: 20, LastError: "503 Service Unavailable", LastErrorAt: at.Add(-11 * time.Minute)},
+		{Name: "http://peer-b.internal:8080/blobs", State: "reachable", Fetched: 40_201, FetchedBytes: 170 << 30, Absent: 801, Failed: 4, BytesPerSecond: 96 << 20, InFlight: 20,
+			LastError: "503 Service Unavailable", LastErrorAt: at.Add(-11 * time.Minute)},
 		{Name: "https://archive.example/v2/app/blobs", State: "reachable", Fetched: 4_880, FetchedBytes: 21 << 30, BytesPerSecond: 6 << 20, InFlight: 4},
 	}
 	d.Room = &statusapi.RoomView{FreeBytes: 812 << 30, MinFreeBytes: 50 << 30}
 	d.Checkpoint = &statusapi.CheckpointView{
-		Path: "/var/lib/recoverd/checkpoint.db", Run: 3, Seq: 20_411, Cursor: *d.CursorDurable, SavedAt: at.Add(-time.Second), Source: "database",
+		Path: "/var/lib/recoverd", Run: 3, Seq: 20_411, Cursor: *d.CursorDurable, SavedAt: at.Add(-time.Second), Source: "database",
 	}
 	d.Store = &statusapi.StoreView{Root: "/srv/blobs", Layout: "fanned", Identity: "c0ffee5e", Durability: "syncfs for each group"}
 	f.shards = ownedShards(40, func(i int) *float64 { return ptr(0.4 + float64(i*37%60)/100) })

@@ -13,35 +13,45 @@ import (
 	"github.com/recoverd/recoverd/shards"
 )
 
+// stateCase is a state and what elements of the page must say of it.
+type stateCase struct {
+	name  string
+	facts facts
+	says  map[string][]string // by selector
+}
+
 // Each state answers the four questions of somebody who was paged, and nothing
 // but a complete one says 100 %.
 func states(t *testing.T, browser context.Context) {
 	d := startDaemon(t, empty())
 	tb := openLive(t, browser, d, view{})
-	low := scanning()
-	low.doc.Room.Low, low.doc.Room.FreeBytes = true, 3<<30
-	low.doc.Blocked = "the store's volume has 3221225472 bytes free, fewer than the 53687091200 to be kept"
-	lying := scanning()
-	lying.doc.Peers[1].WrongBytes = 1
-	refused := scanning()
-	refused.doc.OwnershipTrouble = "shard 200 is owned, but total_shards is 100"
+	for _, tc := range append(statesThatAreWell(), statesInTrouble()...) {
+		t.Run(tc.name, func(t *testing.T) {
+			tb := tb.in(t)
+			tb.show(d, tc.facts)
+			for selector, parts := range tc.says {
+				tb.waitText(selector, parts...)
+			}
+			if says := eval[string](tb, `document.body.innerText`); strings.Contains(says, "100 %") != (tc.facts.doc.Phase == "complete") {
+				t.Errorf("in phase %s it says 100 %%, or does not:\n%s", tc.facts.doc.Phase, says)
+			}
+			if title := eval[string](tb, `document.title`); !strings.Contains(title, tc.facts.doc.Phase) {
+				t.Errorf("the title is %q", title)
+			}
+		})
+	}
+}
+
+func statesThatAreWell() []stateCase {
 	newer := complete()
 	further := *newer.doc.Newest
 	further.Position += 17
 	newer.doc.Newest = &further
-	stale := scanning()
-	stale.doc.Checkpoint.SavedAt = stale.doc.At.Add(-3 * time.Minute)
 	behind := empty()
 	behind.doc.Ownership, behind.doc.Why = &shards.Ownership{Epoch: 7, TotalShards: 100, Owned: shards.Range(0, 39), Node: shards.CatchingUp}, "the node is catching up"
 	untouched := complete()
 	untouched.doc.Counters.Stored, untouched.doc.Counters.StoredBytes = 0, 0
-	lagging := complete()
-	lagging.shards[3].Done = ptr(uint64(999))
-	for _, tc := range []struct {
-		name  string
-		facts facts
-		says  map[string][]string // what elements must say
-	}{
+	return []stateCase{
 		{"fresh and waiting", empty(), map[string][]string{
 			"#tone": {"Held up"}, "#phase": {"waiting"}, "#why": {"ownership is not known yet"}, "#left": {"unknown"}, "#todo": {"ownership document"},
 			"#owned .share": {"unknown"}, "#pass .share": {"unknown"}, "#scope": {"No pass has begun."}, "#marks": {"unknown", "before every id"},
@@ -54,6 +64,33 @@ func states(t *testing.T, browser context.Context) {
 			"#history": {"Discarded earlier progress", "shard 7 wiped", "Began from nothing"}, "#ownership": {"0-39 of 100 shards", "active"},
 			"#store": {"/srv/blobs", "812 GiB"}, "#catalog": {"testnet", "position 1,204,551, epoch 7"}, "#checkpoint": {"ago", "20,411"},
 		}},
+		{"complete", complete(), map[string][]string{
+			"#tone": {"Fine"}, "#phase": {"complete"}, "#means": {"up to position 1,204,551 (epoch 7)"}, "#left": {"done"}, "#todo": {"Nothing."},
+			"#owned .share": {"100 %"}, "#pass .share": {"100 %"}, "#size .share": {"100 %"}, "#size .detail": {"nothing is left"}, "#list-none": {"None."},
+		}},
+		{"complete, and the catalog moved", newer, map[string][]string{"#left-note": {"the catalog is at 1,204,568 by now"}}},
+		{"complete, and nothing was fetched", untouched, map[string][]string{"#size .share": {"100 %"}, "#size .detail": {"0 B fetched"}}},
+		{"the node catches up", behind, map[string][]string{"#tone": {"Waiting"}, "#todo": {"Nothing while the node catches up"}, "#why": {"catching up"}}},
+		{"second pass", secondPass(), map[string][]string{
+			"#pass .detail": {"12 of 400"}, "#pass .share": {"3.0 %"}, "#scope": {"Pass 2 of run 3", "figures begin again", "up to position 1,204,551 is finished"},
+			"#left-note": {"no estimate"},
+		}},
+	}
+}
+
+func statesInTrouble() []stateCase {
+	low := scanning()
+	low.doc.Room.Low, low.doc.Room.FreeBytes = true, 3<<30
+	low.doc.Blocked = "the store's volume has 3221225472 bytes free, fewer than the 53687091200 to be kept"
+	lying := scanning()
+	lying.doc.Peers[1].WrongBytes = 1
+	refused := scanning()
+	refused.doc.OwnershipTrouble = "shard 200 is owned, but total_shards is 100"
+	stale := scanning()
+	stale.doc.Checkpoint.SavedAt = stale.doc.At.Add(-3 * time.Minute)
+	lagging := complete()
+	lagging.shards[3].Done = ptr(uint64(999))
+	return []stateCase{
 		{"draining", draining(), map[string][]string{
 			"#tone": {"Needs a look"}, "#phase": {"draining"}, "#left": {"unknown"}, "#left-note": {"23 blobs that fail"},
 			"#todo": {"7 parked blobs", "archive.example", "wrong bytes"}, "#pass .share": {"99.9 %"}, "#owned .share": {"99.9 %"},
@@ -63,14 +100,7 @@ func states(t *testing.T, browser context.Context) {
 		{"incomplete", incomplete(), map[string][]string{
 			"#tone": {"Needs a look"}, "#phase": {"incomplete"}, "#left": {"unknown"}, "#todo": {"7 parked blobs"}, "#pass .share": {"99.9 %"},
 		}},
-		{"complete", complete(), map[string][]string{
-			"#tone": {"Fine"}, "#phase": {"complete"}, "#means": {"up to position 1,204,551 (epoch 7)"}, "#left": {"done"}, "#todo": {"Nothing."},
-			"#owned .share": {"100 %"}, "#pass .share": {"100 %"}, "#size .share": {"100 %"}, "#size .detail": {"nothing is left"}, "#list-none": {"None."},
-		}},
-		{"complete, and the catalog moved", newer, map[string][]string{"#left-note": {"the catalog is at 1,204,568 by now"}}},
-		{"complete, and nothing was fetched", untouched, map[string][]string{"#size .share": {"100 %"}, "#size .detail": {"0 B fetched"}}},
 		{"complete, and a count lags", lagging, map[string][]string{"#owned .share": {"99.9 %"}, "#left": {"done"}}},
-		{"the node catches up", behind, map[string][]string{"#tone": {"Waiting"}, "#todo": {"Nothing while the node catches up"}, "#why": {"catching up"}}},
 		{"halted", halted(), map[string][]string{
 			"#tone": {"Needs you now"}, "#phase": {"halted"}, "#why": {"input/output error"}, "#todo": {"exit code 74", "disk"}, "#left": {"unknown"},
 		}},
@@ -87,27 +117,9 @@ func states(t *testing.T, browser context.Context) {
 		{"a peer lies", lying, map[string][]string{"#tone": {"Needs a look"}, "#todo": {"peer-b.internal", "find out why it did"}, "#peers": {"sent wrong bytes once"}}},
 		{"ownership refused", refused, map[string][]string{"#tone": {"Needs a look"}, "#todo": {"shard 200 is owned"}}},
 		{"old save", stale, map[string][]string{"#notes": {"the last durable save is 3 min old"}}},
-		{"second pass", secondPass(), map[string][]string{
-			"#pass .detail": {"12 of 400"}, "#pass .share": {"3.0 %"}, "#scope": {"Pass 2 of run 3", "figures begin again", "up to position 1,204,551 is finished"},
-			"#left-note": {"no estimate"},
-		}},
 		{"huge", huge(), map[string][]string{
 			"#owned .share": {"unknown"}, "#owned .detail": {"on 989 shards; 11 more are not counted yet"}, "#shown": {"1 to 20 of 10,000"}, "#shards-summary": {"1,000 shards"},
 		}},
-	} {
-		t.Run(tc.name, func(t *testing.T) {
-			tb := tb.in(t)
-			tb.show(d, tc.facts)
-			for selector, parts := range tc.says {
-				tb.waitText(selector, parts...)
-			}
-			if says := eval[string](tb, `document.body.innerText`); strings.Contains(says, "100 %") != (tc.facts.doc.Phase == "complete") {
-				t.Errorf("in phase %s it says 100 %%, or does not:\n%s", tc.facts.doc.Phase, says)
-			}
-			if title := eval[string](tb, `document.title`); !strings.Contains(title, tc.facts.doc.Phase) {
-				t.Errorf("the title is %q", title)
-			}
-		})
 	}
 }
 

@@ -7,14 +7,6 @@ const PATIENCE = 15_000; // ms; a command answers after its effect is durable
 
 export const urlOf = (path) => new URL(path, BASE).href;
 
-// Refused is an answer with an error code, in the daemon's words.
-export class Refused extends Error {
-  constructor(code, message) {
-    super(message);
-    this.code = code;
-  }
-}
-
 // ask reads one document.
 export async function ask(path) {
   return answered(await send(path, {}));
@@ -60,7 +52,7 @@ async function send(path, options) {
 }
 
 async function answered(answer) {
-  if (!answer.ok) throw new Refused(answer.status, await refusal(answer));
+  if (!answer.ok) throw new Error(await refusal(answer));
   try {
     return await answer.json();
   } catch {

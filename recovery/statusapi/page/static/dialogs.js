@@ -1,7 +1,7 @@
 // The two dialogs: the token, and all that is known about one blob.
 
 import { ask } from "./api.js";
-import { ago, bytes, clean, clock, count, exact, moment, percent, plural, shortID, until, words } from "./format.js";
+import { ago, bytes, clean, clock, count, exact, moment, plural, shortID, until, words } from "./format.js";
 import { byID, el, facts, reconcile, set, text } from "./dom.js";
 
 // TokenDialog asks for the token of the daemon.

@@ -34,7 +34,7 @@ export function track(node, parts, total, finished) {
   });
 }
 
-export const SPARK_SECONDS = 300;
+const SPARK_SECONDS = 300;
 const GAP = 20_000; // ms without a sample break the line: nobody looked
 
 // Samples keeps the rates of the last minutes that this page has seen.

@@ -2,7 +2,7 @@
 // clock. What is not known (null, undefined, not a number) is "unknown", and
 // never 0.
 
-export const UNKNOWN = "unknown";
+const UNKNOWN = "unknown";
 
 const known = (n) => typeof n === "number" && Number.isFinite(n);
 const separated = new Intl.NumberFormat("en-US", { maximumFractionDigits: 0 });

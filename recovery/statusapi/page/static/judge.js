@@ -58,7 +58,7 @@ function tone(doc, todo) {
 }
 
 // duties lists what a person has to do, the most urgent first; empty: nothing.
-export function duties(doc) {
+function duties(doc) {
   const list = [];
   const say = (when, text, section) => when && list.push({ text, section });
   const parked = doc.unsettled.parked;
@@ -90,7 +90,7 @@ function waitingDuty(doc) {
 }
 
 // remaining tells how long it still takes: {text, note}.
-export function remaining(doc, now) {
+function remaining(doc, now) {
   if (isComplete(doc)) return { text: "done", note: newerNote(doc) };
   if (doc.paused) return { text: "unknown", note: "it is paused" };
   if (doc.phase === "incomplete") return { text: "unknown", note: "parked blobs get slow retries only" };

@@ -182,7 +182,8 @@ setInterval(() => {
   turn();
 }, 1_000);
 
-const stateDir = () => clean(doc?.checkpoint?.path).replace(/\/[^/]*$/, "");
+// stateDir is where the token lies: beside the database, if that is what is named.
+const stateDir = () => clean(doc?.checkpoint?.path).replace(/\/[^/]*\.db$/, "");
 
 // Commands. A button that waits for its answer is not pressed again.
 const busy = new Set();

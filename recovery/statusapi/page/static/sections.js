@@ -128,7 +128,7 @@ export function showFacts(doc, now) {
   const saved = moment(c?.saved_at);
   facts(byID("checkpoint"), c ? [
     ["Last durable save", { text: saved === null ? "never" : ago(saved, now), title: exact(saved) }], ["Durable cursor", mark(c.cursor)],
-    ["Run", count(c.run)], ["Save number", count(c.seq)], ["Started from", clean(c.source) || "unknown"], ["File", clean(c.path)], ["Note", clean(c.note) || "none"],
+    ["Run", count(c.run)], ["Save number", count(c.seq)], ["Started from", clean(c.source) || "unknown"], ["Lies in", clean(c.path)], ["Note", clean(c.note) || "none"],
   ] : [["Checkpoint", "unknown"]]);
   facts(byID("catalog"), [
     ["Network", clean(doc.newest?.network ?? doc.bound?.network) || "unknown"], ["Newest", bound(doc.newest)], ["This pass up to", bound(doc.bound)],
