@@ -3,6 +3,7 @@ package page_test
 import (
 	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -29,7 +30,7 @@ const screenshots = "RECOVERD_SCREENSHOTS"
 
 // patience is how long anything in the browser may take before a test gives up;
 // nothing waits that long when it works.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // The page in a real browser, against a daemon whose facts a test sets.
 func TestServersPage(t *testing.T) {
@@ -77,9 +78,13 @@ func TestServersPage(t *testing.T) {
 }
 
 // startBrowser runs a Chromium of its own until the test ends, and returns a
-// context for its tabs.
+// context for its tabs. It takes half a minute, so that it wants to be asked for: by
+// name, as make servers does, or by a variable.
 func startBrowser(t *testing.T) context.Context {
 	t.Helper()
+	if flag.Lookup("test.run").Value.String() == "" && os.Getenv(requireServers) == "" && os.Getenv(screenshots) == "" {
+		t.Skip("nobody asked for the browser; make servers does")
+	}
 	path, err := exec.LookPath("chromium")
 	if err != nil {
 		if os.Getenv(requireServers) != "" {
