@@ -1,6 +1,8 @@
 package recovery
 
 import (
+	"fmt"
+
 	"github.com/recoverd/recoverd/shards"
 )
 
@@ -66,6 +68,17 @@ func (r Result) String() string {
 
 // MarshalText writes the result's word.
 func (r Result) MarshalText() ([]byte, error) { return []byte(r.String()), nil }
+
+// UnmarshalText reads what MarshalText wrote.
+func (r *Result) UnmarshalText(text []byte) error {
+	for *r = 0; *r <= Cancelled; *r++ {
+		if r.String() == string(text) {
+			return nil
+		}
+	}
+	*r = 0
+	return fmt.Errorf("recovery: unknown result %.40q", text)
+}
 
 // Reason says why a sync was Skipped or Cancelled. The values are the words of
 // JSON, metrics and logs.

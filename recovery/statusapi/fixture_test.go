@@ -107,10 +107,13 @@ func sampleConfig() (Config, *stage) {
 			Room:          recovery.Room{Free: 5 << 30, Min: 1 << 30},
 		},
 		At: at, Started: at.Add(-time.Minute), BlobsPerSecond: 12.5, BytesPerSecond: 51200,
+		ETA:              &worker.ETA{LowSeconds: 20, HighSeconds: 75},
+		Limits:           worker.Limits{Concurrency: 64, BytesInFlight: 256 << 20, BytesPerSecond: 0},
 		OwnershipTrouble: "shard 200 is owned, but total_shards is 100", OwnershipRefusals: 2, NoticesDropped: 1,
 	}
+	c := &controls{level: "info", limits: w.status.Limits}
 	return Config{
-		Worker: w, Version: "1.2.3",
+		Worker: w, Control: c, Inspector: c, Limiter: c, LogLevel: c, Token: NewToken(sampleToken), Version: "1.2.3",
 		Loop: func() worker.LoopStats {
 			return worker.LoopStats{Busy: 3 * time.Second, Saving: time.Second, Saves: 44}
 		},
