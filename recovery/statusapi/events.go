@@ -74,8 +74,12 @@ func (e *events) join() (w *watcher, ok bool) {
 	return w, true
 }
 
-func (e *events) leave(w *watcher) {
+// leave takes a watcher out; slow says that it left for being that.
+func (e *events) leave(w *watcher, slow bool) {
 	e.mu.Lock()
+	if _, here := e.watchers[w]; here && slow {
+		e.dropped.Add(1) // else tell has counted it
+	}
 	delete(e.watchers, w)
 	e.joined--
 	last, stop, ended := e.joined == 0, e.stop, e.ended
@@ -168,7 +172,8 @@ func (s *Server) serveEvents(w http.ResponseWriter, r *http.Request) {
 		writeError(w, http.StatusServiceUnavailable, fmt.Sprintf("%d watch already", maxWatchers))
 		return
 	}
-	defer s.events.leave(watcher)
+	var err error
+	defer func() { s.events.leave(watcher, errors.Is(err, os.ErrDeadlineExceeded)) }()
 	h := w.Header()
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("Connection", "close")
@@ -176,10 +181,7 @@ func (s *Server) serveEvents(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	first := fmt.Appendf(nil, "retry: %d\n\n%s", reconnectAfter.Milliseconds(), eventOf(s.Document()))
-	err := stream(w, r, first, watcher.queue)
-	if errors.Is(err, os.ErrDeadlineExceeded) {
-		s.events.dropped.Add(1)
-	}
+	err = stream(w, r, first, watcher.queue)
 }
 
 // stream writes what comes until the queue is closed, the request ends or the

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"flag"
+	"io"
+	"log"
 	"net"
 	"os"
 	"path/filepath"
@@ -135,7 +137,7 @@ func sampleConfig() (Config, *stage) {
 		Store: func() StoreView {
 			return StoreView{Root: "/blobs", Layout: "flat", Identity: "c0ffee", Foreign: true, Durability: "syncfs"}
 		},
-		AllowedHosts: []string{"node1.example:8080"},
+		AllowedHosts: []string{"node1.example:8080"}, ErrorLog: log.New(io.Discard, "", 0),
 	}, w
 }
 
