@@ -16,7 +16,7 @@ import (
 type command func(ctx context.Context, o object) (any, error)
 
 // commandPatience is how long an effect may take to become durable.
-const commandPatience = 20 * time.Second
+const commandPatience = 10 * time.Second
 
 // errUnconfirmed: it may happen all the same.
 var errUnconfirmed = errors.New("it was not confirmed in time and may or may not happen; ask for the status")

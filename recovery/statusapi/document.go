@@ -48,6 +48,8 @@ type Document struct {
 	CatalogRefusals uint64  `json:"catalog_refusals"` // catalogs refused
 	CatalogBlobs    *uint64 `json:"catalog_blobs"`    // certified, on all shards
 	CatalogBytes    *int64  `json:"catalog_bytes"`
+	// PassBlobs is how many of them this pass meets at most; null: all.
+	PassBlobs *uint64 `json:"pass_blobs"`
 	// Counters are sums over the run, but for Looked, which is of this pass.
 	Counters      recovery.Counters        `json:"counters"`
 	Unsettled     recovery.UnsettledCounts `json:"unsettled"`
@@ -119,6 +121,9 @@ func documentOf(st worker.Status) Document {
 		BlobsPerSecond: rounded(st.BlobsPerSecond, 1_000), BytesPerSecond: rounded(st.BytesPerSecond, 1), ETA: st.ETA,
 		PeersReachable: st.Peers.Reachable, PeersTotal: st.Peers.Total,
 		NoticesDropped: st.NoticesDropped,
+	}
+	if st.PassBlobs != 0 {
+		d.PassBlobs = &st.PassBlobs
 	}
 	if st.Limits != (worker.Limits{}) {
 		d.Limits = &st.Limits

@@ -98,7 +98,7 @@ func sampleConfig() (Config, *stage) {
 			Run:       3, Origin: recovery.Origin{Decision: recovery.Discard, Why: "shard 7 wiped", From: recovery.MarkAt(idOf(0x20))},
 			Covered: &covered, Bound: &bound, Newest: &newest,
 			Cursor: recovery.MarkAt(idOf(0x2f)), Scan: recovery.MarkAt(idOf(0x50)),
-			CatalogBlobs: 1000, CatalogBytes: 4_096_000,
+			CatalogBlobs: 1000, CatalogBytes: 4_096_000, PassBlobs: 700,
 			Counters: recovery.Counters{
 				Looked: 500, Stored: 120, StoredBytes: 491_520, AlreadyStored: 370, NotCertified: 3, Expired: 5,
 				Cancelled: 21, Parkings: 1, Passes: 2, Resumes: 4,

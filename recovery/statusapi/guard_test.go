@@ -5,8 +5,11 @@ import (
 	"encoding/json"
 	"io"
 	"net"
+	"net/http/httptest"
 	"strings"
 	"testing"
+
+	"github.com/recoverd/recoverd/recovery/statusapi/page"
 )
 
 // exchange sends raw bytes over a real connection and reads one answer.
@@ -83,5 +86,35 @@ func TestMetricsListenerTellsNoNames(t *testing.T) {
 				t.Errorf("%s tells %s to everybody", path, secret)
 			}
 		}
+	}
+}
+
+// The page is for whoever asks for HTML, with its own policy; nobody else gets it.
+func TestFrontIsAPageForBrowsers(t *testing.T) {
+	cfg, _ := sampleConfig()
+	s := newServer(t, cfg)
+	for accept, want := range map[string]string{
+		"text/html,application/xhtml+xml,*/*;q=0.8": "text/html; charset=utf-8", "": "text/plain; charset=utf-8",
+		"*/*": "text/plain; charset=utf-8", "application/json": "text/plain; charset=utf-8",
+	} {
+		answer := httptest.NewRecorder()
+		request := sampleRequest{operation: "GET ", path: "/"}.request()
+		request.Header.Set("Accept", accept)
+		s.Handler().ServeHTTP(answer, request)
+		policy := "default-src 'none'; frame-ancestors 'none'"
+		if strings.HasPrefix(want, "text/html") {
+			policy = page.ContentSecurityPolicy
+		}
+		if got := answer.Header().Get("Content-Type"); answer.Code != 200 || got != want || answer.Header().Get("Content-Security-Policy") != policy {
+			t.Errorf("%q: code %d, %s, %s", accept, answer.Code, got, answer.Header().Get("Content-Security-Policy"))
+		}
+	}
+	for _, path := range page.New().Patterns() {
+		if answer := ask(s, strings.TrimSuffix(path, "{$}")); answer.Code != 200 || answer.Body.Len() == 0 {
+			t.Errorf("%s: code %d", path, answer.Code)
+		}
+	}
+	if answer := ask(s, "/page/none.js"); answer.Code != 404 {
+		t.Errorf("a file that is not there: code %d", answer.Code)
 	}
 }

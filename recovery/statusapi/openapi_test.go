@@ -70,7 +70,9 @@ func TestOpenAPIDescribesEveryRoute(t *testing.T) {
 	cfg, _ := sampleConfig()
 	var served, told []string
 	for _, r := range newServer(t, cfg).routes() {
-		served = append(served, r.method+" "+strings.TrimSuffix(r.path, "{$}"))
+		if !strings.HasPrefix(r.path, "/page/") {
+			served = append(served, r.method+" "+strings.TrimSuffix(r.path, "{$}"))
+		}
 	}
 	for path, item := range described(t).Paths.Map() {
 		for method := range item.Operations() {

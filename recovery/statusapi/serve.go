@@ -17,8 +17,9 @@ const (
 	answerTimeout  = 30 * time.Second
 	idleTimeout    = 60 * time.Second
 	maxHeaderBytes = 16 << 10
-	// closeGrace is how long answers under way may take when serving ends.
-	closeGrace = 2 * time.Second
+	// closeGrace is how long answers under way may take when serving ends: after a
+	// halt the process must be gone within a second (I12).
+	closeGrace = 300 * time.Millisecond
 )
 
 // Serve answers everything on a listener of ListenTCP, ListenUnix or ListenTLS

@@ -7,6 +7,9 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
+
+	"github.com/recoverd/recoverd/recovery/statusapi/page"
 )
 
 // Server answers requests. It has a goroutine of its own while somebody watches
@@ -66,10 +69,11 @@ func (s *Server) probes() []route {
 	}
 }
 
-// routes lists everything there is; openapi.yaml describes it.
+// routes lists everything there is; openapi.yaml describes it, but for the files
+// of the page and the profiles.
 func (s *Server) routes() []route {
-	routes := append(s.probes(), []route{
-		{http.MethodGet, "/{$}", servePointer},
+	routes := append(s.probes(), s.front()...)
+	routes = append(routes, []route{
 		{http.MethodGet, "/openapi.yaml", serveOpenAPI},
 		{http.MethodGet, "/api/v1/status", s.serveStatus},
 		{http.MethodGet, "/api/v1/unsettled", s.serveUnsettled},
@@ -101,7 +105,28 @@ func newMux(routes []route) *http.ServeMux {
 	return mux
 }
 
-func servePointer(w http.ResponseWriter, _ *http.Request) {
+// front is the page with its files, and a pointer to the rest for whoever does not
+// ask for HTML.
+func (s *Server) front() (routes []route) {
+	files := page.New()
+	for _, path := range files.Patterns() {
+		handle := files.ServeHTTP
+		if path == "/{$}" {
+			handle = func(w http.ResponseWriter, r *http.Request) {
+				w.Header().Set("Vary", "Accept")
+				if strings.Contains(r.Header.Get("Accept"), "text/html") {
+					files.ServeHTTP(w, r)
+					return
+				}
+				servePointer(w)
+			}
+		}
+		routes = append(routes, route{http.MethodGet, path, handle})
+	}
+	return routes
+}
+
+func servePointer(w http.ResponseWriter) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	fmt.Fprint(w, "recoverd\n\n/api/v1/status     what it does, as JSON\n/api/v1/unsettled  what is not done, as JSON\n"+
 		"/openapi.yaml      everything that can be asked, and changed\n/metrics           for Prometheus\n/livez, /readyz    for probes\n")
