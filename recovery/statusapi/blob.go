@@ -109,11 +109,9 @@ func waitQuery(r *http.Request) (time.Duration, error) {
 }
 
 // allow gives an answer more time than Serve does: it may begin after a while.
-// A server that is not ours may know no deadlines; then there are none to move.
+// A server that is not ours may know no deadline; then there is none to move.
 func allow(w http.ResponseWriter, wait time.Duration) {
-	control := http.NewResponseController(w)
-	_ = control.SetReadDeadline(time.Now().Add(wait + answerTimeout))
-	_ = control.SetWriteDeadline(time.Now().Add(wait + answerTimeout))
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(wait + answerTimeout))
 }
 
 // ShardsView answers shards.

@@ -123,6 +123,27 @@ func TestWatchConnectsAgain(t *testing.T) {
 	})
 }
 
+// A long event is read whole, and a stream that only beats for a long time is not
+// cut.
+func TestWatchKeepsAQuietStream(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		quiet := func(w http.ResponseWriter, r *http.Request) {
+			tell(string(eventOf(Document{Phase: "first", Why: strings.Repeat("x", 1<<20)})))(w, r)
+			for range 20 {
+				time.Sleep(beatEvery)
+				tell(":\n\n")(w, r)
+			}
+			tell(event("last"))(w, r)
+		}
+		d, asked, end := scripted(t, quiet)
+		defer end()
+		var seen []string
+		if err := watchingClient(d).Watch(t.Context(), untilPhase(&seen, "last")); !errors.Is(err, errEnough) || *asked != 1 || len(seen) != 2 {
+			t.Errorf("%v; saw %v on %d streams", err, seen, *asked)
+		}
+	})
+}
+
 // A daemon that has left is not one that has done its work (hazard 39), and what
 // is no stream is not taken for one.
 func TestWatchEnds(t *testing.T) {

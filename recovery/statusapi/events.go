@@ -188,13 +188,11 @@ func (s *Server) serveEvents(w http.ResponseWriter, r *http.Request) {
 // other side takes too long.
 func stream(w http.ResponseWriter, r *http.Request, first []byte, queue <-chan []byte) error {
 	control := http.NewResponseController(w)
-	// A server that is not ours may know no deadlines; then there are none to move.
-	_ = control.SetReadDeadline(time.Time{})
 	beat := time.NewTicker(beatEvery)
 	defer beat.Stop()
 	text := first
 	for {
-		_ = control.SetWriteDeadline(time.Now().Add(eventTimeout))
+		_ = control.SetWriteDeadline(time.Now().Add(eventTimeout)) // as in allow
 		if _, err := w.Write(text); err != nil {
 			return err
 		}

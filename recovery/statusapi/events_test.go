@@ -168,6 +168,9 @@ func TestWatchersComeAndGo(t *testing.T) {
 			if n := s.events.watching(); n != 0 {
 				t.Fatalf("%d watch, want none", n)
 			}
+			if n := s.events.dropped.Load(); n != 0 {
+				t.Errorf("%d count as dropped, though they left", n)
+			}
 		}
 	})
 }
