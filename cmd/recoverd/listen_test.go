@@ -39,13 +39,20 @@ func (f *fleet) served(more ...string) (p *process, address string) {
 	return p, address
 }
 
-// talk sends a request and returns the code and the answer.
-func talk(t testing.TB, client *http.Client, method, url, token string) (code int, body string) {
+// talk sends a request, a POST with an empty object, and returns the code and the
+// answer.
+func talk(t testing.TB, client *http.Client, method, url, token string) (code int, answer string) {
 	t.Helper()
-	request, err := http.NewRequestWithContext(t.Context(), method, url, nil)
+	body := ""
 	if method == http.MethodPost {
-		request, err = http.NewRequestWithContext(t.Context(), method, url, strings.NewReader("{}"))
+		body = "{}"
 	}
+	return say(t, client, method, url, token, body)
+}
+
+func say(t testing.TB, client *http.Client, method, url, token, body string) (code int, answer string) {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -94,7 +94,7 @@ func (c *Client) RetryAll(ctx context.Context) (worker.RetryResult, error) {
 // Repair queues blobs that are not stored as they should be. After an error some
 // may be queued.
 func (c *Client) Repair(ctx context.Context, ids []recovery.BlobID) (worker.PutBackResult, error) {
-	sum := worker.PutBackResult{NotCertified: []recovery.BlobID{}, NotOwned: []recovery.BlobID{}}
+	sum := worker.PutBackResult{NotCertified: []recovery.BlobID{}, NotOwned: []recovery.BlobID{}, Refused: []recovery.BlobID{}}
 	for part := range slices.Chunk(ids, idsAtOnce) {
 		var result worker.PutBackResult
 		if err := c.post(ctx, "/api/v1/repair", idsBody{part}, &result); err != nil {
@@ -102,6 +102,7 @@ func (c *Client) Repair(ctx context.Context, ids []recovery.BlobID) (worker.PutB
 		}
 		sum.Queued += result.Queued
 		sum.NotCertified, sum.NotOwned = append(sum.NotCertified, result.NotCertified...), append(sum.NotOwned, result.NotOwned...)
+		sum.Refused = append(sum.Refused, result.Refused...)
 	}
 	return sum, nil
 }

@@ -78,7 +78,7 @@ func TestClientSplitsLongLists(t *testing.T) {
 		t.Errorf("%+v, %v, after %d requests", retried, err, len(c.list()))
 	}
 	repaired, err := client.Repair(t.Context(), ids)
-	if err != nil || repaired.Queued != len(ids) || len(repaired.NotCertified) != 3 {
+	if err != nil || repaired.Queued != len(ids) || len(repaired.NotCertified) != 3 || len(repaired.Refused) != 3 {
 		t.Errorf("%+v, %v", repaired, err)
 	}
 	before := len(c.list())

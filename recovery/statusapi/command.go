@@ -168,6 +168,8 @@ func answerError(w http.ResponseWriter, err error) {
 		writeError(w, refused.code, refused.text)
 	case errors.Is(err, worker.ErrLimits):
 		writeError(w, http.StatusBadRequest, err.Error())
+	case errors.Is(err, worker.ErrNoRun):
+		writeError(w, http.StatusConflict, err.Error())
 	case errors.Is(err, errNotYet):
 		writeError(w, http.StatusGatewayTimeout, err.Error())
 	case errors.Is(err, worker.ErrEnded), errors.Is(err, errBusy), errors.Is(err, errUnconfirmed),

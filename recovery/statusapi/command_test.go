@@ -34,7 +34,7 @@ func TestCommands(t *testing.T) {
 		{"resume", ` { } `, "pause false", `{"paused":false}`},
 		{"retry", `{"all":true}`, "retry all", `{"due":1,"busy":["` + idOf(1).String() + `"],"unknown":[]}`},
 		{"retry", fmt.Sprintf(`{"ids":[%q,%q,%q]}`, a, b.Base64URL(), a), "retry [30 41]", `{"due":2,"busy":["` + idOf(1).String() + `"],"unknown":[]}`},
-		{"repair", fmt.Sprintf(`{"ids":[%q]}`, a), "put back [41]", `{"queued":1,"not_certified":["` + idOf(2).String() + `"],"not_owned":[]}`},
+		{"repair", fmt.Sprintf(`{"ids":[%q]}`, a), "put back [41]", `{"queued":1,"not_certified":["` + idOf(2).String() + `"],"not_owned":[],"refused":["` + idOf(3).String() + `"]}`},
 		{"limits", `{"bytes_per_second":1000}`, "limits 64 268435456 1000", `{"concurrency":64,"bytes_in_flight":268435456,"bytes_per_second":1000}`},
 		{"limits", `{"concurrency":8,"bytes_in_flight":9,"bytes_per_second":0}`, "limits 8 9 0", `{"concurrency":8,"bytes_in_flight":9,"bytes_per_second":0}`},
 		{"limits", `{"default":true}`, "default limits", `{"concurrency":64,"bytes_in_flight":268435456,"bytes_per_second":0}`},
@@ -74,6 +74,7 @@ func TestCommandErrors(t *testing.T) {
 		code int
 	}{
 		{worker.ErrEnded, 503},
+		{fmt.Errorf("%w: the node is catching_up", worker.ErrNoRun), 409},
 		{fmt.Errorf("%w: too many", worker.ErrLimits), 400},
 		{&fs.PathError{Op: "write", Path: "/state/limits.json", Err: errors.New("no space left on device")}, 500},
 	} {

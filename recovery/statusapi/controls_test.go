@@ -67,7 +67,9 @@ func (c *controls) Retry(ctx context.Context, ids []recovery.BlobID) (worker.Ret
 }
 
 func (c *controls) PutBack(ctx context.Context, ids []recovery.BlobID) (worker.PutBackResult, error) {
-	return worker.PutBackResult{Queued: len(ids), NotCertified: []recovery.BlobID{idOf(2)}, NotOwned: []recovery.BlobID{}}, c.tell(ctx, "put back %v", short(ids))
+	return worker.PutBackResult{
+		Queued: len(ids), NotCertified: []recovery.BlobID{idOf(2)}, NotOwned: []recovery.BlobID{}, Refused: []recovery.BlobID{idOf(3)},
+	}, c.tell(ctx, "put back %v", short(ids))
 }
 
 func (c *controls) Sync(ctx context.Context, id recovery.BlobID) (recovery.Outcome, error) {

@@ -294,7 +294,7 @@ func TestOpenAPIKnowsEveryWord(t *testing.T) {
 	for _, r := range []recovery.Reason{
 		"", recovery.AlreadyStored, recovery.NotCertified, recovery.Expired, recovery.Absent, recovery.WrongBytes, recovery.Unreachable,
 		recovery.PeerFailed, recovery.Deadline, recovery.NoSpace, recovery.StoreError, recovery.Stopped, recovery.OtherSet,
-		recovery.NotDurable, recovery.Unverifiable, recovery.CatalogError,
+		recovery.NotDurable, recovery.Unverifiable, recovery.CatalogError, recovery.NotReady,
 	} {
 		has(words["Reason"].Value, string(r))
 	}
