@@ -7,6 +7,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
 	"io"
 	"math/big"
 	"net"
@@ -14,6 +15,7 @@ import (
 	"os"
 	"regexp"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -175,6 +177,32 @@ func TestNothingSecretIsTold(t *testing.T) {
 	}
 	if !strings.Contains(told["status"], "127.0.0.1:9") {
 		t.Error("the status does not show the peer at all")
+	}
+}
+
+// Whoever watches sees the work to its end, holds up no stop, and is told that the
+// daemon has left (hazard 39).
+func TestWatchOfADaemonThatStops(t *testing.T) {
+	f := newFleet(t, 50, 100)
+	p, _ := f.served()
+	client, err := statusapi.Dial(t.Context(), f.path("state"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	phases := map[string]bool{}
+	err = client.Watch(t.Context(), func(d statusapi.Document) error {
+		phases[d.Phase] = true
+		if d.Phase == "complete" {
+			p.signal(syscall.SIGTERM)
+		}
+		return nil
+	})
+	if !errors.Is(err, statusapi.ErrNotRunning) || !phases["complete"] {
+		t.Errorf("%v, after %v", err, phases)
+	}
+	if code := p.wait(); code != exitOK {
+		t.Errorf("exit code %d", code)
 	}
 }
 

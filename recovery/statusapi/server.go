@@ -72,7 +72,7 @@ func (s *Server) probes() []route {
 // routes lists everything there is; openapi.yaml describes it, but for the files
 // of the page and the profiles.
 func (s *Server) routes() []route {
-	routes := append(s.probes(), s.front()...)
+	routes := append(s.probes(), front()...)
 	routes = append(routes, []route{
 		{http.MethodGet, "/openapi.yaml", serveOpenAPI},
 		{http.MethodGet, "/api/v1/status", s.serveStatus},
@@ -107,7 +107,7 @@ func newMux(routes []route) *http.ServeMux {
 
 // front is the page with its files, and a pointer to the rest for whoever does not
 // ask for HTML.
-func (s *Server) front() (routes []route) {
+func front() (routes []route) {
 	files := page.New()
 	for _, path := range files.Patterns() {
 		handle := files.ServeHTTP
