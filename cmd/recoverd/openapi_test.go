@@ -45,6 +45,7 @@ func TestAnswersOfADaemonAreDescribed(t *testing.T) {
 		{"POST /api/v1/repair", "", ids},
 		{"POST /api/v1/limits", "", `{"concurrency":5}`},
 		{"POST /api/v1/limits", "", `{"default":true}`},
+		{"POST /api/v1/log-level", "", `{"level":"warn"}`},
 		{"POST /api/v1/blobs/{id}/sync", parked, `{}`},
 		{"POST /api/v1/blobs/{id}/sync", settled, `{}`},
 		{"POST /api/v1/blobs/{id}/sync", strings.Repeat("0", 64), `{}`},

@@ -146,7 +146,7 @@ func runWorker(ctx context.Context, settings *settings, stdout, stderr io.Writer
 	reloads := make(chan os.Signal, 1)
 	signal.Notify(reloads, syscall.SIGHUP) // from now on, since it would end the process
 	defer signal.Stop(reloads)
-	node, err := wire(ctx, cfg, log)
+	node, err := wire(ctx, cfg, log, level)
 	if err != nil {
 		if ctx.Err() != nil { // it was told to stop while it opened things
 			fmt.Fprintln(stdout, "stopped before the work began")
@@ -154,7 +154,7 @@ func runWorker(ctx context.Context, settings *settings, stdout, stderr io.Writer
 		}
 		return err
 	}
-	reload, err := startReloader(node, settings, level, reloads)
+	reload, err := startReloader(node, settings, reloads)
 	if err != nil {
 		return errors.Join(withCode(exitConfig, err), node.close())
 	}

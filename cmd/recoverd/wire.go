@@ -33,6 +33,7 @@ import (
 type node struct {
 	cfg        *runConfig
 	log        zerolog.Logger
+	level      *logLevel // of log
 	ownership  *file.Provider
 	catalog    *catalog.File
 	keeper     *keeper
@@ -47,8 +48,8 @@ type node struct {
 	closers    []io.Closer // closed last to first
 }
 
-func wire(ctx context.Context, cfg *runConfig, log zerolog.Logger) (_ *node, err error) {
-	n := &node{cfg: cfg, log: log}
+func wire(ctx context.Context, cfg *runConfig, log zerolog.Logger, level *logLevel) (_ *node, err error) {
+	n := &node{cfg: cfg, log: log, level: level}
 	defer func() {
 		if err != nil {
 			_ = n.close() // the first error is the one to tell
