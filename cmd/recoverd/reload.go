@@ -17,7 +17,6 @@ import (
 type reloader struct {
 	node    *node
 	now     *settings // in force, but for what needs a restart
-	level   *logLevel
 	hangups <-chan os.Signal
 	watch   *fsnotify.Watcher // of the file's directory; nil without a file
 	seen    string            // the file's content when it was read last
@@ -32,8 +31,8 @@ const (
 	limitsTime  = 10 * time.Second       // for limits to be in force
 )
 
-func startReloader(n *node, s *settings, level *logLevel, hangups <-chan os.Signal) (*reloader, error) {
-	r := &reloader{node: n, now: s, level: level, hangups: hangups, seen: s.content()}
+func startReloader(n *node, s *settings, hangups <-chan os.Signal) (*reloader, error) {
+	r := &reloader{node: n, now: s, hangups: hangups, seen: s.content()}
 	if s.cfg.Config != "" {
 		watch, err := fsnotify.NewWatcher()
 		if err == nil {
@@ -133,7 +132,7 @@ func (r *reloader) apply(ctx context.Context, name string, next *settings) {
 	log := r.node.log.With().Str("key", name).Logger()
 	switch {
 	case name == "log-level":
-		r.level.SetLevel(value)
+		r.node.level.SetLevel(value)
 	case slices.Contains(limitFlags(), name):
 		ctx, cancel := context.WithTimeout(ctx, limitsTime)
 		defer cancel()

@@ -35,6 +35,10 @@ type runConfig struct {
 	Listen           string
 	MetricsListen    string
 	AllowedHosts     []string
+	TLSCert          string
+	TLSKey           string
+	TLSClientCA      string
+	Pprof            bool
 	Concurrency      int
 	BytesInFlight    byteSize
 	BWLimit          byteSize
@@ -60,9 +64,13 @@ func (c *runConfig) register(f *pflag.FlagSet) {
 	f.StringVar(&c.Layout, "layout", "auto", "of a new store: flat, fanout (a directory for each first two hex digits), or auto")
 	f.StringVar(&c.Durability, "durability", "auto", "how blobs are made durable: auto, syncfs or fdatasync")
 	f.StringArrayVar(&c.Peers, "peer", nil, "URL template of a peer, e.g. http://10.0.0.7:8080/{shard}/{id}; also {id_base64url}, {aa}, {piece} (repeatable, at least one)")
-	f.StringVar(&c.Listen, "listen", "127.0.0.1:7070", "loopback address of the status API; empty for none")
+	f.StringVar(&c.Listen, "listen", "127.0.0.1:7070", "address of the page and the API: a loopback one, or any with --tls-...; empty for none")
 	f.StringVar(&c.MetricsListen, "metrics-listen", "", "any address that serves only /metrics, /livez and /readyz; empty for none")
 	f.StringArrayVar(&c.AllowedHosts, "allowed-host", nil, "further Host header that the status API answers to (repeatable)")
+	f.StringVar(&c.TLSCert, "tls-cert", "", "PEM file of the certificate for --listen, with its chain; read again when it changes, as the next two")
+	f.StringVar(&c.TLSKey, "tls-key", "", "PEM file of its key")
+	f.StringVar(&c.TLSClientCA, "tls-client-ca", "", "PEM file of who signs the certificates of those who may connect to --listen")
+	f.BoolVar(&c.Pprof, "pprof", false, "serve /debug/pprof/ on the socket and on a loopback --listen")
 	f.IntVar(&c.Concurrency, "concurrency", 64, "blobs in flight, retries included")
 	f.Var(&c.BytesInFlight, "bytes-in-flight", "bytes in flight; a larger blob goes alone")
 	f.Var(&c.BWLimit, "bwlimit", "bytes a second that all transfers together fetch, e.g. 20MiB; 0 for no limit")
@@ -138,7 +146,7 @@ func runWorker(ctx context.Context, settings *settings, stdout, stderr io.Writer
 	reloads := make(chan os.Signal, 1)
 	signal.Notify(reloads, syscall.SIGHUP) // from now on, since it would end the process
 	defer signal.Stop(reloads)
-	node, err := wire(ctx, cfg, log)
+	node, err := wire(ctx, cfg, log, level)
 	if err != nil {
 		if ctx.Err() != nil { // it was told to stop while it opened things
 			fmt.Fprintln(stdout, "stopped before the work began")
@@ -146,7 +154,7 @@ func runWorker(ctx context.Context, settings *settings, stdout, stderr io.Writer
 		}
 		return err
 	}
-	reload, err := startReloader(node, settings, level, reloads)
+	reload, err := startReloader(node, settings, reloads)
 	if err != nil {
 		return errors.Join(withCode(exitConfig, err), node.close())
 	}

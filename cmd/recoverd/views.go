@@ -14,7 +14,8 @@ import (
 // statusConfig says where the status API gets its views from.
 func (n *node) statusConfig() statusapi.Config {
 	return statusapi.Config{
-		Worker: n.worker, Loop: n.worker.Loop, Peers: n.peerViews, Checkpoint: n.keeper.snapshot, Store: n.storeView, Catalog: n.catalogView,
+		Worker: n.worker, Control: n.worker, Inspector: n.worker, Limiter: n.worker, LogLevel: n.level, Token: n.token, Pprof: n.cfg.Pprof,
+		Loop: n.worker.Loop, Peers: n.peerViews, Checkpoint: n.keeper.snapshot, Store: n.storeView, Catalog: n.catalogView,
 		Ready: n.ready, Version: version, AllowedHosts: n.cfg.AllowedHosts,
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"syscall"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -34,6 +33,7 @@ import (
 type node struct {
 	cfg        *runConfig
 	log        zerolog.Logger
+	level      *logLevel // of log
 	ownership  *file.Provider
 	catalog    *catalog.File
 	keeper     *keeper
@@ -43,12 +43,13 @@ type node struct {
 	pool       *peer.Pool
 	handler    *syncer.Handler
 	worker     *worker.Worker
+	token      statusapi.Token
 	servers    []func(context.Context) error
 	closers    []io.Closer // closed last to first
 }
 
-func wire(ctx context.Context, cfg *runConfig, log zerolog.Logger) (_ *node, err error) {
-	n := &node{cfg: cfg, log: log}
+func wire(ctx context.Context, cfg *runConfig, log zerolog.Logger, level *logLevel) (_ *node, err error) {
+	n := &node{cfg: cfg, log: log, level: level}
 	defer func() {
 		if err != nil {
 			_ = n.close() // the first error is the one to tell
@@ -94,10 +95,7 @@ func (n *node) checkConfig(context.Context) (err error) {
 			return withCode(exitConfig, fmt.Errorf("--%s must be more than zero", flag))
 		}
 	}
-	if err := n.cfg.limits().Validate(); err != nil {
-		return withCode(exitConfig, err)
-	}
-	return withCode(exitConfig, n.machineConfig().Validate())
+	return withCode(exitConfig, errors.Join(n.checkTLS(), n.cfg.limits().Validate(), n.machineConfig().Validate()))
 }
 
 func (n *node) machineConfig() recovery.Config {
@@ -263,43 +261,6 @@ func (n *node) openWorker(context.Context) error {
 	}
 	n.worker = w
 	return nil
-}
-
-// openServers listens before the work begins, so that an address in use is told
-// at once.
-func (n *node) openServers(ctx context.Context) error {
-	api, err := statusapi.New(n.statusConfig())
-	if err != nil {
-		return withCode(exitConfig, err)
-	}
-	socket, err := statusapi.ListenUnix(ctx, statusapi.SocketPath(n.cfg.StateDir))
-	if err != nil {
-		return withCode(exitNoCreate, err)
-	}
-	n.servers = append(n.servers, func(ctx context.Context) error { return api.Serve(ctx, socket) })
-	if n.cfg.Listen != "" {
-		l, err := statusapi.ListenTCP(ctx, n.cfg.Listen)
-		if err != nil {
-			return errors.Join(listenCode("listen", err), socket.Close())
-		}
-		n.log.Info().Str("address", "http://"+l.Addr().String()).Msg("serving status")
-		n.servers = append(n.servers, func(ctx context.Context) error { return api.Serve(ctx, l) })
-	}
-	if n.cfg.MetricsListen != "" {
-		l, err := statusapi.ListenAny(ctx, n.cfg.MetricsListen)
-		if err != nil {
-			return errors.Join(listenCode("metrics-listen", err), socket.Close())
-		}
-		n.servers = append(n.servers, func(ctx context.Context) error { return api.ServeMetrics(ctx, l) })
-	}
-	return nil
-}
-
-func listenCode(flag string, err error) error {
-	if errors.Is(err, syscall.EADDRINUSE) {
-		return withCode(exitTryAgain, fmt.Errorf("%w (another address: --%s)", err, flag))
-	}
-	return withCode(exitConfig, fmt.Errorf("--%s: %w", flag, err))
 }
 
 // run works until the worker ends; the servers end with it.
