@@ -277,8 +277,8 @@ func goldenSets(t testing.TB) map[string][][]byte {
 	return sets
 }
 
-// content is what a snapshot says when it is read without being proven.
-func content(t testing.TB, r *Reader) (any, error) {
+// contentOf is what a snapshot says when it is read without being proven.
+func contentOf(t testing.TB, r *Reader) (any, error) {
 	if r.head.Base != nil {
 		return readDeltas(r)
 	}
@@ -294,7 +294,7 @@ func refused(err error) bool {
 // not pass, and what can be read before that must be right.
 func TestEveryBitFlip(t *testing.T) {
 	for name, set := range goldenSets(t) {
-		good, err := content(t, mustMemory(t, set...))
+		good, err := contentOf(t, mustMemory(t, set...))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -306,7 +306,7 @@ func TestEveryBitFlip(t *testing.T) {
 				r, err := inMemory(bad...)
 				if err == nil {
 					err = r.Verify(t.Context())
-					got, readErr := content(t, r)
+					got, readErr := contentOf(t, r)
 					if diff := cmp.Diff(good, got); readErr == nil && diff != "" {
 						t.Errorf("%s, file %d, bit %d of byte %d: wrong content without an error:\n%s", name, i, bit%8, bit/8, diff)
 					}
