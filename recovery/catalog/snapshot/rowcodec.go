@@ -76,6 +76,9 @@ func (b *Blob) parse(src []byte, first bool, limit uint64) (int, error) {
 		return 0, err
 	}
 	f := src[1]
+	if f&blobEncoding < byte(recovery.Raw) || f&blobEncoding > byte(recovery.Walrus) || f&rowDropped != 0 {
+		return 0, errFlags
+	}
 	b.Encoding, b.Size, b.Invalidated = recovery.Encoding(f&blobEncoding), recovery.SizeUnknown, 0
 	if f&blobSized != 0 {
 		var size uint64
@@ -90,8 +93,6 @@ func (b *Blob) parse(src []byte, first bool, limit uint64) (int, error) {
 	switch {
 	case n < 0:
 		return 0, placeError(n)
-	case b.Encoding < recovery.Raw || b.Encoding > recovery.Walrus || f&rowDropped != 0:
-		return 0, errFlags
 	case b.Invalidated > limit:
 		return 0, errFuture
 	}
@@ -171,6 +172,9 @@ func (r *Registration) parse(src []byte, first bool, limit uint64) (int, error) 
 		return 0, err
 	}
 	f := src[1]
+	if f&^(rowCertified|rowDeletable|rowDeleted|rowEndless|rowGained|rowNative) != 0 {
+		return 0, errFlags
+	}
 	r.Certified, r.Deletable, r.Deleted = f&rowCertified != 0, f&rowDeletable != 0, f&rowDeleted != 0
 	r.RegisteredEpoch, n = epochAt(src, n)
 	r.CertifiedEpoch = 0
@@ -182,8 +186,6 @@ func (r *Registration) parse(src []byte, first bool, limit uint64) (int, error) 
 	switch {
 	case n < 0:
 		return 0, placeError(n)
-	case f&^(rowCertified|rowDeletable|rowDeleted|rowEndless|rowGained|rowNative) != 0:
-		return 0, errFlags
 	case r.Gained > limit:
 		return 0, errFuture
 	}
@@ -230,6 +232,9 @@ func (p *Pooled) parse(src []byte, first bool, limit uint64) (int, error) {
 		return 0, err
 	}
 	f := src[1]
+	if f&^(rowCertified|rowGained|rowNative) != 0 {
+		return 0, errFlags
+	}
 	p.Certified = f&rowCertified != 0
 	p.RegisteredEpoch, n = epochAt(src, n)
 	p.CertifiedEpoch = 0
@@ -241,8 +246,6 @@ func (p *Pooled) parse(src []byte, first bool, limit uint64) (int, error) {
 	switch {
 	case n < 0:
 		return 0, placeError(n)
-	case f&^(rowCertified|rowGained|rowNative) != 0:
-		return 0, errFlags
 	case p.Gained > limit:
 		return 0, errFuture
 	}
@@ -287,14 +290,15 @@ func (p *Pool) parse(src []byte, first bool, limit uint64) (int, error) {
 		return 0, err
 	}
 	f := src[1]
+	if f&^(rowEndless|rowGained) != 0 {
+		return 0, errFlags
+	}
 	p.StartEpoch, n = epochAt(src, n)
 	p.EndEpoch, n = endAt(src, n, f&rowEndless != 0)
 	p.Gained, n = positionAt(src, n, f&rowGained != 0)
 	switch {
 	case n < 0:
 		return 0, placeError(n)
-	case f&^(rowEndless|rowGained) != 0:
-		return 0, errFlags
 	case p.Gained > limit:
 		return 0, errFuture
 	}
