@@ -136,20 +136,21 @@ func (a *Archive) look(key File, set *found) (Entry, error) {
 	case errors.Is(err, fs.ErrNotExist):
 		return e, err
 	default:
-		e.Status, e.Err = judge(err), err
+		e.Status, e.Err = Unreadable, err
+		if IsDamage(err) {
+			e.Status = Damaged
+		}
 	}
 	return e, nil
 }
 
-// judge tells damage from what says nothing about the file.
-func judge(err error) Status {
+// IsDamage reports whether an error of opening or proving a snapshot tells of
+// damage. Others say nothing about the file.
+func IsDamage(err error) bool {
 	var corrupt *snapshot.CorruptError
 	var misnamed *MisnamedError
-	if errors.As(err, &corrupt) || errors.As(err, &misnamed) ||
-		errors.Is(err, snapshot.ErrNotSnapshot) || errors.Is(err, snapshot.ErrChunk) {
-		return Damaged
-	}
-	return Unreadable
+	return errors.As(err, &corrupt) || errors.As(err, &misnamed) ||
+		errors.Is(err, snapshot.ErrNotSnapshot) || errors.Is(err, snapshot.ErrChunk)
 }
 
 // learn takes from an open snapshot what an entry of its name should know, and

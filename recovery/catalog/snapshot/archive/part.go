@@ -56,9 +56,10 @@ func (p *Part) paths() (paths []string) {
 }
 
 // Prove reads all of the files, proves them, and returns what they hold, which
-// is what their name says. Errors are those of snapshot.Open and Verify, a
-// *MisnamedError, or those of ctx.
-func (p *Part) Prove(ctx context.Context) (Entry, error) {
+// is what their name says. base is the full snapshot that an incremental must
+// fit; nil: it is not looked at. Errors are those of snapshot.Open, Verify and
+// Over, a *MisnamedError, or those of ctx and of opening the base.
+func (p *Part) Prove(ctx context.Context, base *Entry) (Entry, error) {
 	e, err := p.a.describe(p.paths())
 	if err != nil {
 		return Entry{}, err
@@ -67,7 +68,21 @@ func (p *Part) Prove(ctx context.Context) (Entry, error) {
 	if err != nil {
 		return Entry{}, err
 	}
-	return e, errors.Join(r.Verify(ctx), r.Close())
+	err = r.Verify(ctx)
+	if err == nil && base != nil {
+		err = p.a.fits(ctx, *base, r)
+	}
+	return e, errors.Join(err, r.Close())
+}
+
+// fits reports whether an incremental is one over base.
+func (a *Archive) fits(ctx context.Context, base Entry, incremental *snapshot.Reader) error {
+	full, err := a.OpenEntry(ctx, base)
+	if err != nil {
+		return err
+	}
+	_, err = snapshot.Over(full.Reader, incremental)
+	return errors.Join(err, full.Close())
 }
 
 // Publish makes the files durable and gives them their names, as CreateFull

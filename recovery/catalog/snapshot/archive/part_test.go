@@ -51,7 +51,7 @@ func TestPart(t *testing.T) {
 			t.Errorf("%+v", l)
 		}
 		p = take(t, a, e)
-		if got, err := p.Prove(t.Context()); err != nil || got != e {
+		if got, err := p.Prove(t.Context(), nil); err != nil || got != e {
 			t.Errorf("proved %+v, %v; want %+v", got, err, e)
 		}
 		if got, err := p.Publish(t.Context()); err != nil || got != e {
@@ -79,7 +79,7 @@ func TestPartIsProven(t *testing.T) {
 		if err := os.WriteFile(p.Path(e.Files()[0]), flipped, 0o644); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := p.Prove(t.Context()); err == nil {
+		if _, err := p.Prove(t.Context(), nil); err == nil {
 			t.Fatalf("byte %d is not missed", i)
 		}
 		if err := p.Drop(); err != nil {
@@ -96,7 +96,7 @@ func TestPartIsProven(t *testing.T) {
 		p := take(t, a, set)
 		bring(t, from, set, p)
 		spoil(p)
-		if _, err := p.Prove(t.Context()); err == nil {
+		if _, err := p.Prove(t.Context(), nil); err == nil {
 			t.Errorf("%s: proven", name)
 		}
 		if _, err := p.Publish(t.Context()); err == nil {
