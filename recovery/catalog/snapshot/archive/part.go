@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/recoverd/recoverd/recovery/catalog/snapshot"
@@ -107,18 +108,18 @@ func (p *Part) Keep() error { return p.d.held.Close() }
 // Drop removes the draft.
 func (p *Part) Drop() error { return p.d.drop() }
 
-// DropParts removes the drafts of fetched snapshots up to a position, other than
-// those that somebody has. It waits for the directory's lock.
-func (a *Archive) DropParts(ctx context.Context, position uint64) error {
+// DropParts removes the drafts of fetches, other than those of some snapshots
+// and those that somebody has. It waits for the directory's lock.
+func (a *Archive) DropParts(ctx context.Context, except ...Name) error {
 	unlock, err := a.lock(ctx)
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	return a.dropParts(position)
+	return a.dropParts(func(n Name) bool { return slices.Contains(except, n) })
 }
 
-func (a *Archive) dropParts(position uint64) error {
+func (a *Archive) dropParts(keep func(Name) bool) error {
 	files, err := os.ReadDir(a.cfg.Dir)
 	if err != nil {
 		return fmt.Errorf("list drafts: %w", err)
@@ -128,7 +129,7 @@ func (a *Archive) dropParts(position uint64) error {
 			continue
 		}
 		stem := strings.TrimSuffix(strings.TrimPrefix(f.Name(), "."), partSuffix)
-		if name, err := ParseName(stem); err == nil && name.Position > position {
+		if name, err := ParseName(stem); err == nil && keep(name) {
 			continue
 		}
 		if _, err := a.clear(f.Name()); err != nil {

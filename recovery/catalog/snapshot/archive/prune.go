@@ -53,7 +53,9 @@ func (a *Archive) Prune(ctx context.Context, policy Policy) ([]Verdict, error) {
 			return verdicts, err
 		}
 	}
-	if err := a.dropParts(newest(verdicts)); err != nil {
+	// Fetches of what lies behind the newest are over.
+	at := newest(verdicts)
+	if err := a.dropParts(func(n Name) bool { return n.Position > at }); err != nil {
 		return verdicts, err
 	}
 	return verdicts, a.sync(a.cfg.Dir)

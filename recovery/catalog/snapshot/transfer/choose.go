@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/recoverd/recoverd/recovery"
+	"github.com/recoverd/recoverd/recovery/catalog/snapshot"
 	"github.com/recoverd/recoverd/recovery/catalog/snapshot/archive"
 )
 
@@ -36,9 +37,13 @@ func choose(local []archive.Entry, offers []offered, w want) (archive.Route, err
 	if w.chosen.Full != nil && w.stillGood(list) {
 		return w.chosen, nil
 	}
-	plan, err := archive.MakePlan(list, w.events(list), w.target)
+	log := w.events(list)
+	plan, err := archive.MakePlan(list, log, w.target)
 	if err != nil {
 		return archive.Route{}, err
+	}
+	if near, err := archive.MakePlan(onBases(list, local), log, w.target); err == nil && near.Position == plan.Position && undisputed(list, near.Route) {
+		plan = near
 	}
 	if at := plan.Route.Position(); !w.leadsOn(at) {
 		return archive.Route{}, &archive.MissingError{
@@ -46,6 +51,14 @@ func choose(local []archive.Entry, offers []offered, w want) (archive.Route, err
 		}
 	}
 	return plan.Route, nil
+}
+
+// onBases leaves out full snapshots that do not lie here: where what does leads
+// as far, a few more events are less than another full one.
+func onBases(list, local []archive.Entry) []archive.Entry {
+	return slices.DeleteFunc(slices.Clone(list), func(e archive.Entry) bool {
+		return e.Kind == snapshot.Full && !slices.ContainsFunc(local, func(o archive.Entry) bool { return o.Bound == e.Bound })
+	})
 }
 
 // candidates joins what lies here with what enough peers say. Of two claims
@@ -139,12 +152,15 @@ func (w want) leadsOn(position uint64) bool {
 // and leads on.
 func (w want) stillGood(list []archive.Entry) bool {
 	for _, e := range w.chosen.Entries() {
-		there := slices.ContainsFunc(list, func(o archive.Entry) bool {
-			return o.Name == e.Name && o.Chunks == e.Chunks && o.Bound == e.Bound
-		})
-		if !there || len(archive.Rivals(list, e)) > 0 {
+		there := func(o archive.Entry) bool { return o.Name == e.Name && o.Chunks == e.Chunks && o.Bound == e.Bound }
+		if !slices.ContainsFunc(list, there) {
 			return false
 		}
 	}
-	return w.leadsOn(w.chosen.Position())
+	return undisputed(list, w.chosen) && w.leadsOn(w.chosen.Position())
+}
+
+// undisputed reports whether no part of a route has a rival.
+func undisputed(list []archive.Entry, r archive.Route) bool {
+	return !slices.ContainsFunc(r.Entries(), func(e archive.Entry) bool { return len(archive.Rivals(list, e)) > 0 })
 }

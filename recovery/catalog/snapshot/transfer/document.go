@@ -136,8 +136,10 @@ func readDocument(r io.Reader) (network string, offers []offer, err error) {
 	case err != nil:
 		return "", nil, fmt.Errorf("%w: %w", ErrDocument, err)
 	}
-	offers, err = d.offers()
-	return d.Network, offers, err
+	if offers, err = d.offers(); err != nil {
+		return "", nil, err
+	}
+	return d.Network, offers, nil
 }
 
 // source tells a bad text from one that could not be read.

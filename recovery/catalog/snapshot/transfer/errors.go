@@ -16,8 +16,9 @@ var (
 	ErrGone = errors.New("transfer: the peer no longer has it")
 	// ErrPeerURL: text that is no URL of a peer.
 	ErrPeerURL = errors.New("transfer: bad URL of a peer")
-	// ErrNoAnswer: no peer gave a list of snapshots.
-	ErrNoAnswer = errors.New("transfer: no peer answers")
+	// ErrNoAnswer: no peer gave a list of snapshots, or none of those that may
+	// still be asked.
+	ErrNoAnswer = errors.New("transfer: no peer answers that can be believed")
 	// ErrGaveUp: what was chosen could not be fetched from anybody. What has
 	// arrived stays for the next try.
 	ErrGaveUp = errors.New("transfer: gave up")

@@ -37,7 +37,7 @@ func Fetch(ctx context.Context, cfg Config) (Result, error) {
 		return Result{}, err
 	}
 	cfg = cfg.withDefaults()
-	f := &fetch{cfg: cfg, unfit: map[Sum]error{}}
+	f := &fetch{cfg: cfg, unfit: map[Sum]misfit{}}
 	transport := newTransport(cfg)
 	defer transport.CloseIdleConnections()
 	for _, text := range cfg.Peers {
@@ -60,9 +60,9 @@ func Fetch(ctx context.Context, cfg Config) (Result, error) {
 type fetch struct {
 	cfg     Config
 	peers   []*peer
-	network string        // the only one that is fetched from; empty: not known yet
-	offers  []offered     // of this round
-	unfit   map[Sum]error // offers that this machine has no room for
+	network string         // the only one that is fetched from; empty: not known yet
+	offers  []offered      // of this round
+	unfit   map[Sum]misfit // offers that this machine has no room for
 	chosen  archive.Route
 	reused  int64
 }
@@ -84,14 +84,16 @@ func (f *fetch) run(ctx context.Context) (archive.Route, error) {
 		if err != nil {
 			return archive.Route{}, err
 		}
+		// Only the drafts of what is chosen now are kept: whatever peers offer, no more
+		// than that lies here.
+		if err := f.cfg.Archive.DropParts(ctx, f.names()...); err != nil {
+			return archive.Route{}, err
+		}
 		switch err := f.bring(ctx, local); {
 		case errors.Is(err, errNoSource):
 		case err != nil:
 			return archive.Route{}, err
 		case f.want().leadsOn(f.chosen.Position()):
-			// Drafts of what was chosen once are of no use any more. Those that cannot be
-			// removed now are removed when something is pruned.
-			_ = f.cfg.Archive.DropParts(ctx, archive.Latest)
 			return f.chosen, nil
 		}
 	}
@@ -176,15 +178,29 @@ func (f *fetch) choose(ctx context.Context) ([]archive.Entry, error) {
 	if err != nil {
 		return nil, err
 	}
-	f.offers = slices.DeleteFunc(f.offers, func(o offered) bool { return f.unfit[o.sum()] != nil })
+	f.offers = slices.DeleteFunc(f.offers, func(o offered) bool { return f.unfit[o.sum()].err != nil })
 	f.chosen, err = choose(l.Entries, f.offers, f.want())
-	if err != nil {
-		for _, tooLarge := range f.unfit { // with more room there might be a way
-			return nil, tooLarge
+	for _, m := range f.unfit { // one is enough to be told
+		if err != nil || m.position > f.chosen.Position() && f.cfg.Covers == nil {
+			return nil, m.err
 		}
-		return nil, err
 	}
-	return l.Entries, nil
+	return l.Entries, err
+}
+
+// misfit is an offer that this machine has no room for. It is in nobody's way
+// where events lead as far from another one.
+type misfit struct {
+	position uint64
+	err      error
+}
+
+// names are those of the chosen snapshots.
+func (f *fetch) names() (all []archive.Name) {
+	for _, e := range f.chosen.Entries() {
+		all = append(all, e.Name)
+	}
+	return all
 }
 
 // bring gets what is missing of the chosen route, the full snapshot first.
@@ -208,8 +224,9 @@ func (f *fetch) bring(ctx context.Context, local []archive.Entry) error {
 	return nil
 }
 
-// get brings one snapshot. The peers that offer it in the same bytes are used
-// together; those that offer it in others, one group after the other.
+// get brings one snapshot. The peers that say the same of it are used together,
+// and those that say otherwise, one group after the other: of them one at most
+// tells the truth.
 func (f *fetch) get(ctx context.Context, e archive.Entry, base *archive.Entry) error {
 	var same []offered
 	for _, o := range f.offers {
@@ -217,7 +234,11 @@ func (f *fetch) get(ctx context.Context, e archive.Entry, base *archive.Entry) e
 			same = append(same, o)
 		}
 	}
-	for _, group := range groups(same, func(o offered) Sum { return o.sum() }) {
+	type version struct {
+		claim
+		bytes Sum
+	}
+	for _, group := range groups(same, func(o offered) version { return version{claimOf(o), o.sum()} }) {
 		err := f.getFrom(ctx, group, base)
 		if !errors.Is(err, errNoSource) {
 			return err
@@ -238,7 +259,7 @@ func (f *fetch) getFrom(ctx context.Context, group []offered, base *archive.Entr
 	f.reused += d.reused
 	var space *archive.SpaceError
 	if errors.As(err, &space) {
-		f.unfit[o.sum()] = err
+		f.unfit[o.sum()] = misfit{o.Position, fmt.Errorf("%v, as %s offers it: %w", o.Name, d.peers[0].name, err)}
 		err = errNoSource
 	}
 	if err != nil {
@@ -251,6 +272,9 @@ func (f *fetch) getFrom(ctx context.Context, group []offered, base *archive.Entr
 		for _, p := range d.peers {
 			p.banned, p.err = true, err
 		}
+		if errors.Is(err, errOther) {
+			return errors.Join(errNoSource, part.Keep())
+		}
 		return errors.Join(errNoSource, part.Drop())
 	case err != nil:
 		return errors.Join(err, part.Keep())
@@ -261,15 +285,19 @@ func (f *fetch) getFrom(ctx context.Context, group []offered, base *archive.Entr
 	return nil
 }
 
+// errOther: what has arrived is sound and of the right name, but not as it was
+// described. Another peer may have told the truth about it.
+var errOther = errors.New("not what it described")
+
 // prove is the last word on what has arrived. Its error wraps ErrLied where the
 // bytes, each as promised, are not the snapshot that was promised.
 func (f *fetch) prove(ctx context.Context, part *archive.Part, o offered, base *archive.Entry) error {
 	e, err := part.Prove(ctx, base)
-	var misfit *snapshot.BaseError
+	var unbased *snapshot.BaseError
 	switch {
 	case err == nil && (e.Bound != o.Bound || e.BaseDigest != o.BaseDigest):
-		return fmt.Errorf("%w: it offered %v and sent %v", ErrLied, o.Bound, e.Bound)
-	case archive.IsDamage(err), errors.As(err, &misfit), errors.Is(err, snapshot.ErrUnsupported),
+		return fmt.Errorf("%w: %w: it offered %v and sent %v", ErrLied, errOther, o.Bound, e.Bound)
+	case archive.IsDamage(err), errors.As(err, &unbased), errors.Is(err, snapshot.ErrUnsupported),
 		errors.Is(err, snapshot.ErrRow), errors.Is(err, snapshot.ErrKind), errors.Is(err, snapshot.ErrOrphan):
 		return fmt.Errorf("%w: what it sent as %v is not that: %w", ErrLied, o.Name, err)
 	}

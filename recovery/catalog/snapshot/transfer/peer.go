@@ -105,7 +105,7 @@ func (p *peer) open(ctx context.Context, s stretch) (io.ReadCloser, error) {
 	}
 	if err != nil {
 		cancel(nil)
-		return nil, cause(ctx, err)
+		return nil, err
 	}
 	if err := s.check(resp); err != nil {
 		resp.Body.Close()
