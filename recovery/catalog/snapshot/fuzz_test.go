@@ -89,8 +89,9 @@ func FuzzRows(f *testing.F) {
 	})
 }
 
-func mustMemory(t testing.TB, raw []byte) *Reader {
-	r, err := inMemory(raw)
+func mustMemory(t testing.TB, files ...[]byte) *Reader {
+	t.Helper()
+	r, err := inMemory(files...)
 	if err != nil {
 		t.Fatal(err)
 	}
