@@ -324,6 +324,61 @@ func TestOpenDuringPrune(t *testing.T) {
 	}
 }
 
+// Whoever lists while others publish and prune sees whole snapshots only.
+func TestListDuringChanges(t *testing.T) {
+	a := newArchive(t, "")
+	create(t, a, state{position: 1}, 0)
+	stop, seen := make(chan struct{}), make(chan int)
+	for range 2 {
+		go func() {
+			sets := 0
+			for {
+				select {
+				case <-stop:
+					seen <- sets
+					return
+				default:
+				}
+				l, err := a.List(context.Background())
+				if err != nil {
+					t.Error(err)
+				}
+				for _, e := range l.Entries {
+					if e.Status != Complete {
+						t.Errorf("%v is %s: %v", e.Name, e.Status, e.Err)
+					}
+					if e.Chunks > 0 {
+						sets++
+					}
+				}
+			}
+		}()
+	}
+	for i := range 15 {
+		e := create(t, a, state{position: chunkBlobs}, chunkMax)
+		if i%2 == 0 {
+			create(t, a, state{position: chunkBlobs + 1}, 0)
+			if _, err := a.Prune(t.Context(), Policy{Fulls: 1}); err != nil {
+				t.Error(err)
+			}
+		}
+		unlock, err := a.lock(t.Context())
+		if err == nil {
+			for _, e := range list(t, a).Entries {
+				err = errors.Join(err, a.remove(e))
+			}
+			unlock()
+		}
+		if err != nil || e.Chunks < 2 {
+			t.Fatal(err)
+		}
+	}
+	close(stop)
+	if n := <-seen + <-seen; n == 0 {
+		t.Error("no set was ever seen")
+	}
+}
+
 func TestFreeSpaceGuard(t *testing.T) {
 	dir := t.TempDir()
 	create(t, newArchive(t, dir), state{position: 10}, 0)

@@ -36,14 +36,36 @@ func (l Listing) Find(name Name) *Entry {
 }
 
 // List looks at every snapshot, by its ends. It needs no lock: where something
-// is removed meanwhile it looks again. What one file says is never an error.
+// is removed or published meanwhile it looks again. What one file says is never
+// an error.
 func (a *Archive) List(ctx context.Context) (Listing, error) {
+	var before []File
 	for try := 1; ; try++ {
 		l, err := a.list(ctx)
-		if !errors.Is(err, fs.ErrNotExist) || try == listTries || ctx.Err() != nil {
+		switch {
+		case try == listTries || ctx.Err() != nil:
 			return l, err
+		case err != nil && !errors.Is(err, fs.ErrNotExist):
+			return l, err
+		case err == nil && slices.Equal(before, l.incomplete()):
+			return l, nil
+		case err == nil:
+			// A directory is not read at one moment: the first chunk of a set that is being
+			// published or removed may have been seen without the others. Since it comes
+			// last and goes first, what lacks chunks twice really does.
+			before = l.incomplete()
 		}
 	}
+}
+
+// incomplete names the sets that lack chunks.
+func (l Listing) incomplete() (all []File) {
+	for _, e := range l.Entries {
+		if e.Status == Incomplete {
+			all = append(all, e.key())
+		}
+	}
+	return all
 }
 
 // listTries bounds how often a directory that changes is read.

@@ -17,7 +17,7 @@ const MaxPeers = 64
 type Config struct {
 	// Archive is where the snapshots are put. What it has already is not fetched.
 	Archive *archive.Archive
-	// Peers are URLs of servers, 1 to 64, below which /snapshots lies. User info
+	// Peers are different URLs of servers, 1 to 64, below which /snapshots lies. User info
 	// becomes an Authorization header; neither it nor a query is shown.
 	Peers []string
 	// Network is the only one to be fetched from; default: that of the archive, or
@@ -84,10 +84,16 @@ func (c Config) Validate() error {
 	case c.ListTimeout < 0 || c.AnswerTimeout < 0 || c.Window < 0 || c.MinSpeed < 0 || c.Strikes < 0 || c.Pause < 0 || c.Rounds < 0:
 		return errors.New("transfer: a limit is negative")
 	}
-	for _, p := range c.Peers {
-		if _, err := parsePeer(p); err != nil {
+	seen := map[string]bool{}
+	for _, text := range c.Peers {
+		p, err := parsePeer(text)
+		if err != nil {
 			return err
 		}
+		if seen[p.name] { // it would have two voices
+			return fmt.Errorf("transfer: the peer %s is named twice", p.name)
+		}
+		seen[p.name] = true
 	}
 	return nil
 }

@@ -109,6 +109,10 @@ func TestFetchFromNobody(t *testing.T) {
 	if err := c.Validate(); err == nil {
 		t.Error("one peer is two")
 	}
+	c.Peers = append(c.Peers, s.URL+"/")
+	if err := c.Validate(); err == nil {
+		t.Error("one peer has two voices")
+	}
 }
 
 // A peer that breaks off in the middle is replaced by the next, which goes on

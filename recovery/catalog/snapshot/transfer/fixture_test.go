@@ -181,7 +181,7 @@ func (c *counting) Unwrap() http.ResponseWriter { return c.ResponseWriter }
 func config(a *archive.Archive, servers ...*server) Config {
 	c := Config{
 		Archive: a, Target: archive.Latest, Pause: time.Nanosecond, Rounds: 3,
-		AnswerTimeout: 2 * time.Second, ListTimeout: 5 * time.Second, MinSpeed: 3000, Window: 300 * time.Millisecond,
+		AnswerTimeout: 10 * time.Second, ListTimeout: 10 * time.Second, MinSpeed: 3000,
 	}
 	for _, s := range servers {
 		c.Peers = append(c.Peers, s.URL)

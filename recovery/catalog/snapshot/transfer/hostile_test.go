@@ -283,7 +283,9 @@ func TestDripOfBytes(t *testing.T) {
 			return onFile(drip)(&exchange{w, r, t, from, Document{}})
 		})
 		a := newArchive(t)
-		r := fetchAll(t, config(a, slow, good))
+		c := config(a, slow, good)
+		c.Window = time.Second
+		r := fetchAll(t, c)
 		if !errors.Is(r.Peers[0].Err, errSlow) || r.Peers[0].Lied || r.Peers[0].Bytes+r.Peers[1].Bytes != e.Size {
 			t.Errorf("%s: %+v", name, r.Peers)
 		}

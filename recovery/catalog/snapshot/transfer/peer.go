@@ -76,7 +76,7 @@ func (p *peer) list(ctx context.Context) (network string, offers []offer, err er
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		return "", nil, fmt.Errorf("ask for its list: %w", statusError(resp))
+		return "", nil, fmt.Errorf("ask for its list: %w", statusError(resp.StatusCode))
 	}
 	network, offers, err = readDocument(resp.Body)
 	if errors.Is(err, ErrDocument) {
@@ -158,10 +158,12 @@ func (s stretch) check(resp *http.Response) error {
 		if got := resp.Header.Get("Content-Range"); got != want {
 			return fmt.Errorf("%w: it was asked for %q and answers %.80q", ErrLied, want, got)
 		}
+	case resp.StatusCode == http.StatusNotFound, resp.StatusCode == http.StatusGone:
+		return fmt.Errorf("%w: %w", ErrGone, statusError(resp.StatusCode))
 	case resp.StatusCode == http.StatusOK:
 		return fmt.Errorf("%w: it was asked for a part of %v and answers with all of something", ErrLied, s.file)
 	default:
-		return statusError(resp)
+		return statusError(resp.StatusCode)
 	}
 	if resp.ContentLength >= 0 && resp.ContentLength != length {
 		return fmt.Errorf("%w: %d bytes of %v were asked for, it says %d", ErrLied, length, s.file, resp.ContentLength)
@@ -170,12 +172,9 @@ func (s stretch) check(resp *http.Response) error {
 }
 
 // statusError never shows the server's own words.
-func statusError(resp *http.Response) error {
-	text := strings.TrimSpace("status " + strconv.Itoa(resp.StatusCode) + " " + http.StatusText(resp.StatusCode))
-	switch code := resp.StatusCode; {
-	case code == http.StatusNotFound || code == http.StatusGone:
-		return fmt.Errorf("%w: %s", ErrGone, text)
-	case code >= 300 && code < 400:
+func statusError(code int) error {
+	text := strings.TrimSpace("status " + strconv.Itoa(code) + " " + http.StatusText(code))
+	if code >= 300 && code < 400 {
 		return fmt.Errorf("%w: it redirects (%s)", ErrLied, text)
 	}
 	return errors.New(text)
