@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -109,6 +110,20 @@ func TestLabelIsThatOfTheData(t *testing.T) {
 	}
 	if _, err := a.OpenEntry(t.Context(), Entry{Name: wrong}); !errors.As(err, &misnamed) {
 		t.Errorf("open: %v", err)
+	}
+	i := createOver(t, a, e, state{position: 20})
+	for what, change := range map[string]func(n *Name){
+		"digest": func(n *Name) { n.Digest[7] ^= 1 },
+		"base":   func(n *Name) { n.Base++ },
+		"kind":   func(n *Name) { n.Kind, n.Base = snapshot.Full, 0 },
+	} {
+		n := i.Name
+		change(&n)
+		write(t, a, File{Name: n}.String(), read(t, a, i.Files()[0].String()))
+		got := list(t, a).Find(n)
+		if misnamed := check[*MisnamedError](t, got.Err); got.Status != Damaged || misnamed.What != what {
+			t.Errorf("%s: %+v", what, got)
+		}
 	}
 }
 
@@ -298,29 +313,54 @@ func TestPruneSparesWhatIsRead(t *testing.T) {
 	}
 }
 
-// Who opens a snapshot while it is being removed is told that it is gone.
+// Who opens a snapshot while it is being removed waits, and is told that it is
+// gone; or gets it, where it stays after all.
 func TestOpenDuringPrune(t *testing.T) {
-	a := newArchive(t, "")
-	old := create(t, a, state{position: 1}, 0)
-	create(t, a, state{position: 2}, 0)
-	opened := make(chan error, 1)
-	a.disk = hooked{osDisk{}, func(step string) error {
-		if strings.HasPrefix(step, "remove full-1-") {
+	for _, goes := range []bool{true, false} {
+		a := newArchive(t, "")
+		e := create(t, a, state{position: 1}, 0)
+		synctest.Test(t, func(t *testing.T) {
+			c := &claims{a: a}
+			if c.inUse(e) {
+				t.Fatal("nobody uses it")
+			}
+			opened := make(chan error)
 			go func() {
-				h, err := a.OpenEntry(context.Background(), old)
+				h, err := a.OpenEntry(context.Background(), e)
 				if err == nil {
 					err = h.Close()
 				}
 				opened <- err
 			}()
-		}
-		return nil
-	}}
-	if _, err := a.Prune(t.Context(), Policy{Fulls: 1}); err != nil {
-		t.Error(err)
+			synctest.Wait() // it waits for its turn
+			if goes {
+				if err := a.remove(e); err != nil {
+					t.Error(err)
+				}
+			}
+			c.release()
+			if err := <-opened; goes != errors.Is(err, ErrGone) || !goes && err != nil {
+				t.Errorf("goes %v: %v", goes, err)
+			}
+		})
 	}
-	if err := <-opened; !errors.Is(err, ErrGone) {
-		t.Errorf("opened: %v", err)
+}
+
+// A lock that others hold is waited for as long as the context lasts.
+func TestLockIsWaitedFor(t *testing.T) {
+	a := newArchive(t, "")
+	unlock, err := a.lock(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unlock()
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(errTest)
+	if _, err := a.Prune(ctx, Policy{}); !errors.Is(err, errTest) {
+		t.Errorf("prune: %v", err)
+	}
+	if _, err := a.CreateFull(ctx, state{position: 1}, CreateOptions{}); !errors.Is(err, errTest) || len(inDir(t, a)) != 0 {
+		t.Errorf("create: %v, %q", err, inDir(t, a))
 	}
 }
 

@@ -113,6 +113,9 @@ func TestEveryStepOfCreationMayFail(t *testing.T) {
 			if (err == nil) != (done || afterwards) || err != nil && !errors.Is(err, errTest) {
 				t.Fatalf("step %d: %v", failAt, err)
 			}
+			if all := names(list(t, a).Entries); err != nil && all != "full-10" {
+				t.Fatalf("step %d, %s: there are %s after an error", failAt, f.failed, all)
+			}
 			a.disk = osDisk{}
 			afterCrash(t, a, "full-10", chunk)
 		}

@@ -372,6 +372,11 @@ func TestDocuments(t *testing.T) {
 		if network != "" || offers != nil || !wantCut && !errors.Is(err, ErrDocument) || wantCut && !errors.Is(err, io.ErrUnexpectedEOF) {
 			t.Errorf("%s: %q, %d offers, %v", name, network, len(offers), err)
 		}
+		if strings.HasPrefix(name, "many") || strings.HasPrefix(name, "endless") {
+			if err == nil || !strings.Contains(err.Error(), "more than") {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
 	}
 }
 

@@ -92,8 +92,8 @@ type stretch struct {
 	size     int64 // of the whole file
 }
 
-// open asks for a stretch of a file. The body has as many bytes as that, or
-// fails. Errors wrap ErrLied or ErrGone, or are those of asking.
+// open asks for a stretch of a file. The body may be shorter or longer than that
+// (hazards 69 and 70). Errors wrap ErrLied or ErrGone, or are those of asking.
 func (p *peer) open(ctx context.Context, s stretch) (io.ReadCloser, error) {
 	// The answer's header has a deadline of its own; the body has a pace.
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -112,10 +112,7 @@ func (p *peer) open(ctx context.Context, s stretch) (io.ReadCloser, error) {
 		cancel(nil)
 		return nil, err
 	}
-	return &body{
-		Closer: resp.Body, cancel: cancel, left: s.to - s.from,
-		pace: startPace(resp.Body, p.cfg.MinSpeed, p.cfg.Window, cancel),
-	}, nil
+	return &body{pace: startPace(resp.Body, p.cfg.MinSpeed, p.cfg.Window, cancel), Closer: resp.Body, cancel: cancel}, nil
 }
 
 // get sends a request. It uses the transport and no http.Client, so there is
@@ -180,30 +177,16 @@ func statusError(code int) error {
 	return errors.New(text)
 }
 
-// body is an answer's body, cut to what was asked for and watched for its pace.
+// body is an answer's body, watched for its pace.
 type body struct {
+	*pace
 	io.Closer
 	cancel context.CancelCauseFunc // of the request
-	pace   *pace
-	left   int64
-}
-
-// Read implements io.Reader.
-func (b *body) Read(buf []byte) (int, error) {
-	if b.left == 0 {
-		return 0, io.EOF
-	}
-	n, err := b.pace.Read(buf[:min(int64(len(buf)), b.left)])
-	b.left -= int64(n)
-	if err == io.EOF && b.left > 0 {
-		err = io.ErrUnexpectedEOF // hazard 69
-	}
-	return n, err
 }
 
 // Close implements io.Closer.
 func (b *body) Close() error {
-	b.pace.stop()
+	b.stop()
 	err := b.Closer.Close()
 	b.cancel(nil)
 	return err
