@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 
 	"github.com/recoverd/recoverd/recovery"
 	"github.com/recoverd/recoverd/recovery/catalog/snapshot"
@@ -27,8 +28,7 @@ type CreateOptions struct {
 // returned.
 //
 // Errors wrap ErrBusy, are a *SpaceError or a *RivalError, or are those of
-// reading the state, of writing and of ctx. When only flushing the directory
-// fails, the name may be there and not survive a power cut.
+// reading the state, of writing and of ctx.
 func (a *Archive) CreateFull(ctx context.Context, s snapshot.State, o CreateOptions) (Entry, error) {
 	return a.create(ctx, o, nil, func(dir string, so snapshot.Options) (snapshot.Written, error) {
 		return snapshot.Write(ctx, dir, s, so)
@@ -77,7 +77,11 @@ func (a *Archive) create(ctx context.Context, o CreateOptions, base *recovery.An
 	if err != nil {
 		return Entry{}, fmt.Errorf("write snapshot: %w", err)
 	}
-	return a.publish(ctx, d, w.Paths)
+	paths := make([]string, len(w.Names))
+	for i, name := range w.Names {
+		paths[i] = filepath.Join(d.dir, name)
+	}
+	return a.publish(ctx, d, paths)
 }
 
 // guard refuses to begin where the disk would become too full (hazard 51).

@@ -51,7 +51,9 @@ func (a *Archive) publish(ctx context.Context, d *draft, paths []string) (Entry,
 		return Entry{}, errors.Join(err, a.hide(paths[1:]))
 	}
 	if err := a.sync(a.cfg.Dir); err != nil {
-		return Entry{}, err
+		// A second flush of these names might succeed and mean nothing (hazard 45): the
+		// next attempt makes new ones.
+		return Entry{}, errors.Join(err, a.hide(paths))
 	}
 	return e, nil
 }
@@ -63,7 +65,7 @@ func (a *Archive) describe(paths []string) (Entry, error) {
 		return Entry{}, err
 	}
 	e := Entry{Name: file.Name, Chunks: file.Chunks, Status: Complete}
-	r, err := openFiles(paths)
+	r, err := snapshot.OpenSet(paths...)
 	if err != nil {
 		return Entry{}, err
 	}
@@ -103,11 +105,11 @@ func (a *Archive) show(path string) error {
 	return nil
 }
 
-// hide takes chunks back whose first one was not published.
+// hide takes names back, the first one first.
 func (a *Archive) hide(paths []string) (err error) {
 	for _, p := range paths {
 		if rm := a.disk.Remove(a.path(filepath.Base(p))); rm != nil && !errors.Is(rm, fs.ErrNotExist) {
-			err = errors.Join(err, fmt.Errorf("take back chunk: %w", rm))
+			err = errors.Join(err, fmt.Errorf("take back: %w", rm))
 		}
 	}
 	return err
@@ -134,12 +136,4 @@ func (a *Archive) sync(path string) error {
 		return fmt.Errorf("flush %s: %w", path, err)
 	}
 	return nil
-}
-
-// openFiles opens a snapshot by its files, in chunk order.
-func openFiles(paths []string) (*snapshot.Reader, error) {
-	if len(paths) == 1 {
-		return snapshot.Open(paths[0])
-	}
-	return nil, errors.ErrUnsupported
 }
