@@ -1,0 +1,2 @@
+// Package archive keeps a directory of catalog snapshots.
+package archive
