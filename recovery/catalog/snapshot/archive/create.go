@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 
 	"github.com/recoverd/recoverd/recovery"
 	"github.com/recoverd/recoverd/recovery/catalog/snapshot"
@@ -77,7 +78,11 @@ func (a *Archive) create(ctx context.Context, o CreateOptions, base *recovery.An
 	if err != nil {
 		return Entry{}, fmt.Errorf("write snapshot: %w", err)
 	}
-	return a.publish(ctx, d, w.Paths)
+	paths := make([]string, len(w.Names))
+	for i, name := range w.Names {
+		paths[i] = filepath.Join(d.dir, name)
+	}
+	return a.publish(ctx, d, paths)
 }
 
 // guard refuses to begin where the disk would become too full (hazard 51).

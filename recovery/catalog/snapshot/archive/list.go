@@ -126,7 +126,7 @@ func (a *Archive) look(key File, set *found) (Entry, error) {
 			return e, nil
 		}
 	}
-	r, err := openFiles(a.paths(e))
+	r, err := snapshot.OpenSet(a.paths(e)...)
 	if err == nil {
 		err = errors.Join(a.learn(&e, r), r.Close())
 	}
@@ -145,7 +145,8 @@ func (a *Archive) look(key File, set *found) (Entry, error) {
 func judge(err error) Status {
 	var corrupt *snapshot.CorruptError
 	var misnamed *MisnamedError
-	if errors.As(err, &corrupt) || errors.As(err, &misnamed) || errors.Is(err, snapshot.ErrNotSnapshot) {
+	if errors.As(err, &corrupt) || errors.As(err, &misnamed) ||
+		errors.Is(err, snapshot.ErrNotSnapshot) || errors.Is(err, snapshot.ErrChunk) {
 		return Damaged
 	}
 	return Unreadable

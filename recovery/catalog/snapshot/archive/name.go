@@ -14,9 +14,6 @@ import (
 // ErrName: a file's name is not one that an archive gives.
 var ErrName = errors.New("archive: not the name of a snapshot")
 
-// MaxChunks bounds the files of one snapshot.
-const MaxChunks = 10_000
-
 // suffix ends the name of every file of a snapshot.
 const suffix = ".rsnap"
 
@@ -157,8 +154,8 @@ func parseChunk(text string) (chunk, chunks int, err error) {
 	n, m, ok := strings.Cut(text, "of")
 	a, err1 := strconv.ParseUint(n, 10, 31)
 	b, err2 := strconv.ParseUint(m, 10, 31)
-	if !ok || err1 != nil || err2 != nil || a < 1 || a > b || b < 2 || b > MaxChunks {
-		return 0, 0, fmt.Errorf("%w: %.20q is not <n>of<m> of 2 to %d chunks", ErrName, text, MaxChunks)
+	if !ok || err1 != nil || err2 != nil || a < 1 || a > b || b < 2 || b > snapshot.MaxChunks {
+		return 0, 0, fmt.Errorf("%w: %.20q is not <n>of<m> of 2 to %d chunks", ErrName, text, snapshot.MaxChunks)
 	}
 	return int(a), int(b), nil
 }

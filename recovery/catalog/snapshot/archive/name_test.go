@@ -22,8 +22,8 @@ func TestNames(t *testing.T) {
 		"incr-812-900-0123456789abcdef.rsnap":       {Name: incr},
 		"incr-812-900-0123456789abcdef.12of3.rsnap": {},
 		"incr-812-900-0123456789abcdef.3of12.rsnap": {incr, 3, 12},
-		"full-18446744073709551615-0123456789abcdef.9999of10000.rsnap": {
-			Name{Kind: snapshot.Full, Position: math.MaxUint64, Digest: short}, 9999, 10000},
+		"full-18446744073709551615-0123456789abcdef.511of512.rsnap": {
+			Name{Kind: snapshot.Full, Position: math.MaxUint64, Digest: short}, 511, 512},
 		"full-0-0000000000000000.rsnap": {Name: Name{Kind: snapshot.Full}},
 	} {
 		got, err := ParseFile(text)
@@ -45,7 +45,7 @@ func TestOtherNamesAreRefused(t *testing.T) {
 		"incr-1-2-3-0123456789abcdef.rsnap", "full-1-0123456789abcdef.rsnap\n", "full-1-0123456789abcdef.rsnap ",
 		"full-1-0123456789abcdef.0of2.rsnap", "full-1-0123456789abcdef.3of2.rsnap", "full-1-0123456789abcdef.1of1.rsnap",
 		"full-1-0123456789abcdef.01of2.rsnap", "full-1-0123456789abcdef.1of02.rsnap", "full-1-0123456789abcdef.1of.rsnap",
-		"full-1-0123456789abcdef..rsnap", "full-1-0123456789abcdef.1of2.1of2.rsnap", "full-1-0123456789abcdef.1of10001.rsnap",
+		"full-1-0123456789abcdef..rsnap", "full-1-0123456789abcdef.1of2.1of2.rsnap", "full-1-0123456789abcdef.1of513.rsnap",
 		"full-1-0123456789abcdef.rsnap.rsnap", "../full-1-0123456789abcdef.rsnap", "full-1-0123456789abcdef.rsnap/..",
 		"full-\x00-0123456789abcdef.rsnap", "full-１-0123456789abcdef.rsnap", strings.Repeat("full-", 1<<16),
 	} {
@@ -63,7 +63,7 @@ func anyFile(t *rapid.T) File {
 		f.Kind, f.Base = snapshot.Incremental, rapid.Uint64Range(0, f.Position-1).Draw(t, "base")
 	}
 	if rapid.Bool().Draw(t, "chunked") {
-		f.Chunks = rapid.IntRange(2, MaxChunks).Draw(t, "chunks")
+		f.Chunks = rapid.IntRange(2, snapshot.MaxChunks).Draw(t, "chunks")
 		f.Chunk = rapid.IntRange(1, f.Chunks).Draw(t, "chunk")
 	}
 	return f

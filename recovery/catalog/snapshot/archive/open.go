@@ -30,7 +30,7 @@ func (a *Archive) OpenEntry(ctx context.Context, e Entry) (*Held, error) {
 	if err != nil {
 		return nil, err
 	}
-	r, err := openFiles(a.paths(e))
+	r, err := snapshot.OpenSet(a.paths(e)...)
 	if err != nil {
 		return nil, errors.Join(err, lock.Close())
 	}

@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/recoverd/recoverd/recovery/catalog/snapshot"
 )
 
 // partSuffix ends the name of a fetch's draft, which a restart goes on with.
@@ -61,7 +63,7 @@ func (p *Part) Prove(ctx context.Context) (Entry, error) {
 	if err != nil {
 		return Entry{}, err
 	}
-	r, err := openFiles(p.paths())
+	r, err := snapshot.OpenSet(p.paths()...)
 	if err != nil {
 		return Entry{}, err
 	}

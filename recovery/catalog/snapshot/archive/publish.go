@@ -63,7 +63,7 @@ func (a *Archive) describe(paths []string) (Entry, error) {
 		return Entry{}, err
 	}
 	e := Entry{Name: file.Name, Chunks: file.Chunks, Status: Complete}
-	r, err := openFiles(paths)
+	r, err := snapshot.OpenSet(paths...)
 	if err != nil {
 		return Entry{}, err
 	}
@@ -134,12 +134,4 @@ func (a *Archive) sync(path string) error {
 		return fmt.Errorf("flush %s: %w", path, err)
 	}
 	return nil
-}
-
-// openFiles opens a snapshot by its files, in chunk order.
-func openFiles(paths []string) (*snapshot.Reader, error) {
-	if len(paths) == 1 {
-		return snapshot.Open(paths[0])
-	}
-	return nil, errors.ErrUnsupported
 }

@@ -230,7 +230,7 @@ func (d *Document) offer(l *Listed) (offer, error) {
 	if l.BaseDigest != nil {
 		o.BaseDigest = *l.BaseDigest
 	}
-	if len(l.Files) == 0 || len(l.Files) > archive.MaxChunks {
+	if len(l.Files) == 0 || len(l.Files) > snapshot.MaxChunks {
 		return offer{}, fmt.Errorf("%v has %d files", name, len(l.Files))
 	}
 	if len(l.Files) > 1 {
