@@ -21,9 +21,10 @@ const (
 	pageSize    = 4096
 )
 
-// The buckets of log.db. Every one of them is always there.
+// The buckets of log.db. Every one of them is always there. The first in order is
+// the one that says what the others must be.
 const (
-	bucketMeta   = "meta"   // one key: the meta
+	bucketMeta   = "about"  // one key: the meta
 	bucketEvents = "events" // position (u64, big-endian) -> event in its binary form
 	bucketPins   = "pins"   // position and digest of bounds that were handed out -> nothing
 	// Of the delta: key -> record.
@@ -40,7 +41,7 @@ func bucketOf(t snapshot.Table) string {
 }
 
 func bucketNames() []string {
-	return []string{bucketBlobs, bucketEvents, bucketMeta, bucketPins, bucketPooled, bucketPools, bucketRegistrations}
+	return []string{bucketMeta, bucketBlobs, bucketEvents, bucketPins, bucketPooled, bucketPools, bucketRegistrations}
 }
 
 // database is log.db, open. bbolt may panic or fault where its file is damaged

@@ -117,3 +117,15 @@ func keyPosition(key []byte) uint64 {
 	}
 	return binary.BigEndian.Uint64(key)
 }
+
+// recordTouched reads only when a record was written, and proves it.
+func recordTouched(key, raw []byte) (uint64, error) {
+	if len(raw) < 3+crcLength || recordSum(key, raw[:len(raw)-crcLength]) != binary.BigEndian.Uint32(raw[len(raw)-crcLength:]) {
+		return 0, damaged("record %x: its checksum is wrong", key)
+	}
+	touched, n := binary.Uvarint(raw[1:])
+	if n <= 0 {
+		return 0, damaged("record %x: it has no position", key)
+	}
+	return touched, nil
+}
