@@ -12,15 +12,12 @@ import (
 	"github.com/recoverd/recoverd/recovery/catalog/snapshot"
 )
 
-// nextChain is the chain after an event. Its end marks it as one: no snapshot has
-// such a digest (recovery.Digest.Replayed).
+// nextChain is the chain after an event.
 func nextChain(chain recovery.Digest, raw []byte) recovery.Digest {
 	h := sha256.New()
 	h.Write(chain[:])
 	h.Write(raw)
-	next := recovery.Digest(h.Sum(nil))
-	clear(next[len(next)-8:])
-	return next
+	return recovery.ReplayedDigest([32]byte(h.Sum(nil)))
 }
 
 // findings are what a log.db was found to hold.

@@ -203,4 +203,7 @@ func pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-var _ catalog.Source = (*Catalog)(nil)
+var (
+	_ catalog.Source   = (*Catalog)(nil)
+	_ catalog.Narrower = (*Catalog)(nil)
+)

@@ -17,7 +17,8 @@ type meta struct {
 	recovery.Stamp // of the state
 
 	// Chain names the history: the base's digest at first, then after each event
-	// the SHA-256 of itself and the event. First is the number of the first event
+	// the SHA-256 of itself and the event, marked as such (recovery.ReplayedDigest).
+	// First is the number of the first event
 	// that the log holds, or would; Before is the chain before it.
 	Chain  recovery.Digest
 	First  uint64

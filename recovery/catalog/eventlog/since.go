@@ -24,7 +24,7 @@ const (
 	sinceLooks  = 1024
 )
 
-// PageSince is Page for a pass that has covered a bound (I7): it leaves out blobs
+// PageSince implements catalog.Narrower: Page for a pass that has covered a bound (I7): it leaves out blobs
 // that no event behind the bound has registered, certified or extended, by itself
 // or by its pool. Where the log does not hold all of these events any more, or
 // they touched more than 262,144 blobs, it is Page. It never leaves out a blob of
@@ -49,7 +49,7 @@ func (c *Catalog) PageSince(ctx context.Context, since recovery.Bound, after rec
 			part := rest[:min(len(rest), sinceLooks, len(rows))]
 			rest = rest[len(part):]
 			found, err := v.find(ctx, part, rows[:0])
-			info = recovery.PageInfo{Stamp: v.meta.Stamp, N: len(found), End: len(rest) == 0}
+			info = recovery.PageInfo{Stamp: v.meta.Stamp, N: len(found), End: len(rest) == 0, Pass: uint64(max(1, len(ids)))}
 			return err
 		})
 		if err != nil || info.N > 0 || info.End {

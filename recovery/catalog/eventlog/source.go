@@ -53,11 +53,14 @@ func (c *Catalog) Pin(ctx context.Context) (recovery.Tip, error) {
 	return tip, nil
 }
 
-// ancestors are the bounds below the position that were remembered, by rising
-// position. Of one position there may be two: the history's and a snapshot's.
+// ancestors are the other bounds that were remembered, by rising position. Of one
+// position there may be two: the history's name for it and a snapshot's.
 func ancestors(b *buckets, m *meta) (all []recovery.Ancestor) {
 	c := b.pins.Cursor()
-	for key, _ := c.First(); key != nil && keyPosition(key) < m.Position; key, _ = c.Next() {
+	for key, _ := c.First(); key != nil && keyPosition(key) <= m.Position; key, _ = c.Next() {
+		if keyPosition(key) == m.Position && recovery.Digest(key[8:]) == m.Chain {
+			continue
+		}
 		all = append(all, recovery.Ancestor{Position: keyPosition(key), Digest: recovery.Digest(key[8:])})
 	}
 	return all
