@@ -39,8 +39,8 @@ func TestUnorderedSource(t *testing.T) {
 			[]string{blobID(5).String()},
 		},
 		"empty": {pages{infos: make([]recovery.PageInfo, 1), rows: [][]recovery.Row{nil}}, []string{"not the end"}},
-		"moved": {
-			pages{infos: []recovery.PageInfo{{}, {Stamp: recovery.Stamp{Position: 2}}}, rows: [][]recovery.Row{{row(5, 1)}, {row(6, 1)}}},
+		"back": {
+			pages{infos: []recovery.PageInfo{{Stamp: recovery.Stamp{Position: 2}}, {}}, rows: [][]recovery.Row{{row(5, 1)}, {row(6, 1)}}},
 			[]string{"Position:2"},
 		},
 	} {

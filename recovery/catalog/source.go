@@ -23,7 +23,8 @@ var (
 
 // Source yields certified blobs in strictly increasing id order. Whatever it
 // cannot read is an error, never an absence (I8); every answer carries the
-// stamp of the one state it was given from.
+// stamp of the one state it was given from: the pinned one, or, of a source that
+// follows a network, that or a newer one.
 //
 // Page and Lookup may run concurrently with each other and with Pin; an answer
 // under way when Pin switches is wholly of the old state or wholly of the new
@@ -60,15 +61,16 @@ type Narrower interface {
 const rowsPage = 1024
 
 // Rows yields the certified blobs beyond after, page by page, from the pinned
-// state of src, which the caller has pinned and does not pin again meanwhile.
-// The first error is yielded last. It checks what the contract promises: order,
-// one stamp, and progress (hazards 10, 11).
+// state of src, which the caller has pinned and does not pin again meanwhile; a
+// source that follows a network may go on to newer states from page to page. The
+// first error is yielded last. It checks what the contract promises: order, stamps
+// that do not go back, and progress (hazards 10, 11).
 func Rows(ctx context.Context, src Source, after recovery.Mark) iter.Seq2[recovery.Row, error] {
 	return func(yield func(recovery.Row, error) bool) {
 		rows := make([]recovery.Row, rowsPage)
 		for first, stamp := true, (recovery.Stamp{}); ; first = false {
 			info, err := src.Page(ctx, after, rows)
-			if err == nil && !first && info.Stamp != stamp {
+			if err == nil && !first && !info.Stamp.Reaches(recovery.Bound{Stamp: stamp}) {
 				err = fmt.Errorf("%w: a page of %+v after one of %+v", ErrBroken, info.Stamp, stamp)
 			}
 			if err == nil && info.N == 0 && !info.End {
