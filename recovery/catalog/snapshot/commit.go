@@ -13,30 +13,54 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// output is where a writer's bytes go. Commit publishes all that was written
-// under the final name, durably; Abort leaves nothing behind. Exactly one of
-// them ends it, and either does so also when it returns an error.
+// storage is where a writer's files go.
+type storage interface {
+	// create begins a file that nobody sees yet.
+	create() (output, error)
+	// settle makes the names of published files durable.
+	settle() error
+}
+
+// output is one file under way. Flush makes its bytes durable and ends the
+// writing; Publish then gives it its name. Abort leaves nothing behind of a file
+// that was not published; it may follow anything.
 type output interface {
 	io.Writer
 	io.ReaderAt
-	Commit() error
+	io.WriterAt
+	Flush() error
+	Publish(name string) error
 	Abort() error
 }
+
+// directory is a storage. Its files carry a name of their own until they are
+// published.
+type directory struct {
+	path string
+	hint string // part of those names
+}
+
+// create implements storage.
+func (d directory) create() (output, error) { return createPending(d.path, d.hint) }
+
+// settle implements storage.
+func (d directory) settle() error { return syncDir(d.path) }
 
 // leftoverSuffix ends the name of a file under way, which begins with a dot.
 const leftoverSuffix = ".rsnap-tmp"
 
 // pending is an output in the directory of its final name. It is locked while
-// it is open, so that nobody takes it for a leftover (hazard 49).
+// it is written, so that nobody takes it for a leftover (hazard 49).
 type pending struct {
 	*os.File
-	path    string
-	written int64
-	started int64 // bytes that the kernel was told to write out
+	written   int64
+	started   int64 // bytes that the kernel was told to write out
+	closed    bool
+	published bool
 }
 
 // writeOut is how many bytes are left to the page cache before the kernel is
-// told to begin writing them to the disk, which halves the time of Commit.
+// told to begin writing them to the disk, which halves the time of Flush.
 const writeOut = 8 << 20
 
 // Write implements output.
@@ -44,43 +68,57 @@ func (p *pending) Write(b []byte) (int, error) {
 	n, err := p.File.Write(b)
 	p.written += int64(n)
 	if err == nil && p.written-p.started >= writeOut {
-		// Only a hint: whether the bytes are durable is Commit's to find out.
+		// Only a hint: whether the bytes are durable is Flush's to find out.
 		_ = unix.SyncFileRange(int(p.Fd()), p.started, p.written-p.started, unix.SYNC_FILE_RANGE_WRITE)
 		p.started = p.written
 	}
 	return n, err
 }
 
-func createPending(path string) (*pending, error) {
-	name := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+"."+rand.Text()+leftoverSuffix)
+func createPending(dir, hint string) (*pending, error) {
+	name := filepath.Join(dir, "."+hint+"."+rand.Text()+leftoverSuffix)
 	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o644)
 	if err != nil {
 		return nil, fmt.Errorf("create snapshot: %w", err)
 	}
-	p := &pending{File: f, path: path}
+	p := &pending{File: f}
 	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		return nil, errors.Join(fmt.Errorf("lock %s: %w", name, err), p.Abort())
 	}
 	return p, nil
 }
 
-// Commit makes the bytes durable before the name, and the name before it
-// returns. The error of each step counts, that of closing too (hazards 46, 47).
-func (p *pending) Commit() error {
+// Flush implements output. The error of each step counts, that of closing too
+// (hazards 46, 47).
+func (p *pending) Flush() error {
 	if err := p.Sync(); err != nil {
-		return errors.Join(fmt.Errorf("flush snapshot: %w", err), p.Abort())
+		return fmt.Errorf("flush snapshot: %w", err)
 	}
+	p.closed = true
 	if err := p.Close(); err != nil {
-		return errors.Join(fmt.Errorf("close snapshot: %w", err), os.Remove(p.Name()))
+		return fmt.Errorf("close snapshot: %w", err)
 	}
-	if err := os.Rename(p.Name(), p.path); err != nil {
-		return errors.Join(fmt.Errorf("publish snapshot: %w", err), os.Remove(p.Name()))
-	}
-	return syncDir(filepath.Dir(p.path))
+	return nil
 }
 
-func (p *pending) Abort() error {
-	err := p.Close()
+// Publish implements output.
+func (p *pending) Publish(name string) error {
+	if err := os.Rename(p.Name(), filepath.Join(filepath.Dir(p.Name()), name)); err != nil {
+		return fmt.Errorf("publish snapshot: %w", err)
+	}
+	p.published = true
+	return nil
+}
+
+// Abort implements output.
+func (p *pending) Abort() (err error) {
+	if !p.closed {
+		p.closed = true
+		err = p.Close()
+	}
+	if p.published {
+		return err
+	}
 	if rm := os.Remove(p.Name()); rm != nil && !errors.Is(rm, fs.ErrNotExist) {
 		err = errors.Join(err, rm)
 	}

@@ -36,16 +36,18 @@ type DeltaCursor[R any] interface {
 type cursor[R any, P Row[R]] struct {
 	r       *Reader
 	table   Table
-	delta   bool   // keys may be dropped
-	row     R      // the last row read
-	dropped bool   // row is a dropped key
-	any     bool   // row is set, and the next row read follows it
-	held    bool   // row is yet to be returned
-	next    int    // the block after the loaded one
-	raw     []byte // the loaded block's memory
-	rest    []byte // what is left of its payload
-	left    uint32 // rows in rest
-	end     int64  // file offset of the end of its payload
+	delta   bool           // keys may be dropped
+	row     R              // the last row read
+	dropped bool           // row is a dropped key
+	any     bool           // row is set, and the next row read follows it
+	held    bool           // row is yet to be returned
+	next    int            // the block after the loaded one
+	raw     []byte         // the loaded block's memory
+	rest    []byte         // what is left of its payload
+	left    uint32         // rows in rest
+	end     int64          // file offset of the end of its payload
+	src     *source        // where the loaded block lies
+	tap     *contentDigest // takes every row that is read; nil: none does
 	err     error
 }
 
@@ -99,14 +101,17 @@ func (c *cursor[R, P]) parse(first bool) (int, error) {
 
 // took ends the reading of a row of n bytes.
 func (c *cursor[R, P]) took(n int) (*R, error) {
+	if c.tap != nil {
+		c.tap.addRaw(c.table, P(&c.row).RowKey(), c.rest[:n])
+	}
 	c.rest = c.rest[n:]
 	c.left--
 	if at := P(&c.row).newest(); at > c.r.head.Position {
-		c.err = c.r.d.at(c.offset(), "a row of %v names position %d, beyond the snapshot's %d", c.table, at, c.r.head.Position)
+		c.err = c.at("a row of %v names position %d, beyond the snapshot's %d", c.table, at, c.r.head.Position)
 		return nil, c.err
 	}
 	if c.left == 0 && len(c.rest) > 0 {
-		c.err = c.r.d.at(c.offset(), "%d bytes follow the last row of a block of %v", len(c.rest), c.table)
+		c.err = c.at("%d bytes follow the last row of a block of %v", len(c.rest), c.table)
 		return nil, c.err
 	}
 	return &c.row, nil
@@ -123,11 +128,12 @@ func (c *cursor[R, P]) nextBlock() (*R, error) {
 		c.raw = make([]byte, b.length, max(int(b.length), c.blockCap()))
 	}
 	raw := c.raw[:b.length]
-	if err := readFull(c.r.src, raw, b.offset); err != nil {
-		c.err = c.r.d.read(b.offset, "table "+c.table.String(), err)
+	c.src = c.r.sources[b.file]
+	if err := readFull(c.src.src, raw, b.offset); err != nil {
+		c.err = c.src.d.read(b.offset, "table "+c.table.String(), err)
 		return nil, c.err
 	}
-	if c.rest, c.err = openBlock(raw, c.table, b, c.r.d); c.err != nil {
+	if c.rest, c.err = openBlock(raw, c.table, b, c.src.d); c.err != nil {
 		return nil, c.err
 	}
 	c.next++
@@ -156,7 +162,7 @@ func (c *cursor[R, P]) firstRow(b block) (*R, error) {
 	case c.any && !rising(before[:len(key)], key):
 		return nil, c.damaged(errRising(bytes.Clone(before[:len(key)]), key))
 	case !bytes.Equal(key[:32], b.first[:]):
-		c.err = c.r.d.at(c.offset(), "a block of %v begins with %x, its index entry says %x", c.table, key[:32], b.first)
+		c.err = c.at("a block of %v begins with %x, its index entry says %x", c.table, key[:32], b.first)
 		return nil, c.err
 	}
 	c.any = true
@@ -188,12 +194,21 @@ func (c *cursor[R, P]) Seek(id recovery.BlobID) error {
 }
 
 func (c *cursor[R, P]) damaged(err error) error {
-	c.err = c.r.d.at(c.offset(), "table %v: %v", c.table, err)
+	c.err = c.at("table %v: %v", c.table, err)
 	return c.err
 }
 
 // offset is where the next row begins in the file.
 func (c *cursor[R, P]) offset() int64 { return c.end - int64(len(c.rest)) }
+
+// at is an error at the next row, or in a table without one.
+func (c *cursor[R, P]) at(format string, args ...any) error {
+	d := c.r.d
+	if c.src != nil {
+		d = c.src.d
+	}
+	return d.at(c.offset(), format, args...)
+}
 
 // gainedAt is a row's gained position, given the snapshot's: unknown counts as
 // the newest (DESIGN 1).

@@ -11,69 +11,146 @@ import (
 // contentDigest is the SHA-256 that names a state. It covers kind, base,
 // network, epoch, position and the rows of every table in plain form: what two
 // nodes must agree on. It covers neither ancestors and checksums nor how rows
-// are cut into blocks, so that it outlives a version of the format.
+// are cut into blocks and chunks, so that it outlives a version of the format.
+//
+// Hashing is a large part of the work of writing or proving a file, so a
+// goroutine does it, batch by batch, while the next rows are made. sum or stop
+// ends it.
 type contentDigest struct {
-	tables [tableCount]hash.Hash
-	counts Counts
-	plain  []byte // rows of one table not hashed yet
-	table  Table  // the table they are of
+	tables [tableCount]tableDigest
+	work   chan hashJob  // nil until the first batch is full
+	free   chan []byte   // memory of batches that were hashed
+	done   chan struct{} // closed when the goroutine has ended
+	made   int           // batches made so far
+}
+
+// tableDigest is the part of one table. Tables may be filled by turns.
+type tableDigest struct {
+	hash  hash.Hash // the goroutine's, while there is one
+	rows  uint64
+	plain []byte // rows not handed over yet
+}
+
+// hashJob is a batch of rows in plain form.
+type hashJob struct {
+	hash  hash.Hash
+	plain []byte
 }
 
 const digestDomain = "recoverd catalog state 1\n"
 
-// digestBatch is how many bytes of rows are hashed at once.
-const digestBatch = 32 << 10
+const (
+	// digestBatch is how many bytes of rows are hashed at once.
+	digestBatch = 64 << 10
+	// digestAhead is how many batches may wait to be hashed.
+	digestAhead = 2
+	// digestMemory is how many batches there are beside those that each table
+	// begins with: one for each to fill, and one being hashed.
+	digestMemory = tableCount + digestAhead + 1
+)
 
 func newContentDigest() *contentDigest {
-	c := &contentDigest{plain: make([]byte, 0, digestBatch+maxRow), table: Blobs}
+	c := &contentDigest{}
 	for i := range c.tables {
-		c.tables[i] = sha256.New()
+		c.tables[i].hash = sha256.New()
 	}
 	return c
 }
 
-// add takes a row of t, in the order of tables and keys, and returns its plain
-// form, which is valid until the next call.
+// add takes a row of t, in key order, and returns its plain form, which is valid
+// until the next call.
 func add[R any, P Row[R]](c *contentDigest, t Table, row P) []byte {
-	start := c.begin(t)
-	c.plain = row.AppendPlain(c.plain)
-	return c.plain[start:]
+	d := c.begin(t)
+	start := len(d.plain)
+	d.plain = row.AppendPlain(d.plain)
+	return d.plain[start:]
 }
 
 // addDrop is add for a dropped key.
 func (c *contentDigest) addDrop(t Table, key []byte) []byte {
-	start := c.begin(t)
-	c.plain = appendDrop(c.plain, key)
-	return c.plain[start:]
+	d := c.begin(t)
+	start := len(d.plain)
+	d.plain = appendDrop(d.plain, key)
+	return d.plain[start:]
 }
 
-// begin makes room for a row of t and returns where it begins.
-func (c *contentDigest) begin(t Table) int {
-	if t != c.table || len(c.plain) >= digestBatch {
-		c.flush()
-		c.table = t
+// addRaw is add for a row as it stands in a block, which may share a part of its
+// key with the row before it.
+func (c *contentDigest) addRaw(t Table, key, raw []byte) {
+	d := c.begin(t)
+	if t != Blobs && t != Pools && raw[1]&rowNative != 0 {
+		key = key[:32]
 	}
-	*c.counts.of(t)++
-	return len(c.plain)
+	d.plain = append(d.plain, 0, raw[1])
+	d.plain = append(d.plain, key...)
+	d.plain = append(d.plain, raw[2+len(key)-min(len(key), int(raw[0])):]...)
 }
 
-func (c *contentDigest) flush() {
-	c.tables[c.table-1].Write(c.plain)
-	c.plain = c.plain[:0]
+// begin makes room for a row of t.
+func (c *contentDigest) begin(t Table) *tableDigest {
+	d := &c.tables[t-1]
+	if len(d.plain) >= digestBatch {
+		c.handOver(d)
+	}
+	d.rows++
+	return d
+}
+
+// handOver gives a full batch to the goroutine, and waits for the one before the
+// last if that is not hashed yet.
+func (c *contentDigest) handOver(d *tableDigest) {
+	if c.work == nil {
+		c.work, c.free = make(chan hashJob, digestAhead), make(chan []byte, tableCount+digestMemory)
+		c.done = make(chan struct{})
+		go func() {
+			defer close(c.done)
+			for job := range c.work {
+				job.hash.Write(job.plain)
+				c.free <- job.plain[:0] // there is room for all
+			}
+		}()
+	}
+	c.work <- hashJob{d.hash, d.plain}
+	if c.made < digestMemory {
+		c.made++
+		d.plain = make([]byte, 0, digestBatch+maxRow)
+		return
+	}
+	d.plain = <-c.free
+}
+
+// stop ends the goroutine. Nothing may be added afterwards.
+func (c *contentDigest) stop() {
+	if c.work != nil {
+		close(c.work)
+		<-c.done
+		c.work = nil
+	}
+}
+
+// counts returns the rows that were added.
+func (c *contentDigest) counts() (n Counts) {
+	for i := range c.tables {
+		*n.of(Table(i + 1)) = c.tables[i].rows
+	}
+	return n
 }
 
 // sum ends the digest of a snapshot with that header.
 func (c *contentDigest) sum(h Header) recovery.Digest {
-	c.flush()
+	c.stop()
 	b := append([]byte(digestDomain), byte(h.Kind()))
 	b = h.appendBase(b)
 	b = append(b, byte(len(h.Network)))
 	b = append(b, h.Network...)
 	b = binary.BigEndian.AppendUint32(b, h.Epoch)
 	b = binary.BigEndian.AppendUint64(b, h.Position)
-	for t := Blobs; t <= Pools; t++ {
-		b = binary.BigEndian.AppendUint64(b, *c.counts.of(t))
-		b = c.tables[t-1].Sum(b)
+	for i := range c.tables {
+		d := &c.tables[i]
+		d.hash.Write(d.plain)
+		d.plain = nil
+		b = binary.BigEndian.AppendUint64(b, d.rows)
+		b = d.hash.Sum(b)
 	}
 	return sha256.Sum256(b)
 }

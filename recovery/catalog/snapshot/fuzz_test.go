@@ -2,6 +2,7 @@ package snapshot
 
 import (
 	"bytes"
+	"errors"
 	"testing"
 
 	"github.com/recoverd/recoverd/recovery"
@@ -57,7 +58,7 @@ func FuzzRows(f *testing.F) {
 	for i, r := 0, mustMemory(f, encode(f, s)); i < tableCount; i++ {
 		b := r.index[i][0]
 		raw := make([]byte, b.length)
-		if err := readFull(r.src, raw, b.offset); err != nil {
+		if err := readFull(r.sources[0].src, raw, b.offset); err != nil {
 			f.Fatal(err)
 		}
 		f.Add(byte(i+1), b.rows, raw[blockHeader:len(raw)-crcLength])
@@ -75,11 +76,11 @@ func FuzzRows(f *testing.F) {
 		if err != nil {
 			return
 		}
-		w, err := newWriter(&memoryOutput{}, "memory", s.head)
+		w, err := newWriter(&memoryStorage{}, "memory", s.head, Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := back.put(w); err != nil {
+		if err := errors.Join(back.put(w), w.Abort()); err != nil {
 			t.Fatalf("what was read cannot be written: %v", err)
 		}
 		if got := w.block[blockHeader:]; !bytes.Equal(got, payloadBytes) {

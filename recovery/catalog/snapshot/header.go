@@ -123,8 +123,9 @@ const crcLength = 4
 
 func castagnoli() *crc32.Table { return crc32.MakeTable(crc32.Castagnoli) }
 
-// appendTo appends the header's bytes. The header must be valid.
-func (h Header) appendTo(dst []byte) []byte {
+// appendTo appends the header's bytes in one file of the snapshot. The header
+// must be valid.
+func (h Header) appendTo(dst []byte, c Chunk) []byte {
 	start := len(dst)
 	dst = append(dst, magic...)
 	dst = binary.BigEndian.AppendUint16(dst, Version)
@@ -133,8 +134,8 @@ func (h Header) appendTo(dst []byte) []byte {
 	dst = binary.BigEndian.AppendUint32(dst, h.Epoch)
 	dst = binary.BigEndian.AppendUint64(dst, h.Position)
 	dst = h.appendBase(dst)
-	dst = binary.BigEndian.AppendUint32(dst, 0) // chunk 0
-	dst = binary.BigEndian.AppendUint32(dst, 1) // of 1
+	dst = binary.BigEndian.AppendUint32(dst, c.Number)
+	dst = binary.BigEndian.AppendUint32(dst, c.Count)
 	dst = append(dst, byte(len(h.Network)))
 	dst = append(dst, h.Network...)
 	dst = binary.BigEndian.AppendUint16(dst, uint16(len(h.Ancestors)))
@@ -155,33 +156,42 @@ func (h Header) appendBase(dst []byte) []byte {
 	return append(dst, h.Base.Digest[:]...)
 }
 
-// readHeader reads and checks the header and returns its length.
-func readHeader(src io.ReaderAt, size int64, d damage) (Header, int64, error) {
+// length is how many bytes the header takes.
+func (h Header) length() int64 {
+	return int64(headerMinLength - 1 + len(h.Network) + len(h.Ancestors)*headerAncestor)
+}
+
+// readHeader reads and checks the header of one file.
+func readHeader(src io.ReaderAt, size int64, d damage) (Header, Chunk, error) {
 	fixed := make([]byte, headerNetwork)
 	n, err := src.ReadAt(fixed, 0)
 	if err != nil && !errors.Is(err, io.EOF) {
-		return Header{}, 0, d.read(0, "header", err)
+		return Header{}, Chunk{}, d.read(0, "header", err)
 	}
 	if err := checkFormat(fixed[:n], d); err != nil {
-		return Header{}, 0, err
+		return Header{}, Chunk{}, err
 	}
 	length := int64(binary.BigEndian.Uint32(fixed[headerLength:]))
 	if length < headerMinLength || length > min(headerMaxLength, size) {
-		return Header{}, 0, d.at(headerLength, "the header cannot be %d bytes long", length)
+		return Header{}, Chunk{}, d.at(headerLength, "the header cannot be %d bytes long", length)
 	}
 	raw := make([]byte, length)
 	if err := readFull(src, raw, 0); err != nil {
-		return Header{}, 0, d.read(0, "header", err)
+		return Header{}, Chunk{}, d.read(0, "header", err)
 	}
 	body, sum := raw[:length-crcLength], binary.BigEndian.Uint32(raw[length-crcLength:])
 	if crc32.Checksum(body, castagnoli()) != sum {
-		return Header{}, 0, d.at(0, "the header's checksum is wrong")
+		return Header{}, Chunk{}, d.at(0, "the header's checksum is wrong")
 	}
 	h, err := parseHeader(body)
 	if err != nil {
-		return Header{}, 0, d.at(0, "%v", err)
+		return Header{}, Chunk{}, d.at(0, "%v", err)
 	}
-	return h, length, nil
+	c := Chunk{binary.BigEndian.Uint32(body[headerChunk:]), binary.BigEndian.Uint32(body[headerChunk+4:])}
+	if c.Count < 1 || c.Count > MaxChunks || c.Number >= c.Count {
+		return Header{}, Chunk{}, d.at(headerChunk, "a file cannot be chunk %d, from 0, of %d", c.Number, c.Count)
+	}
+	return h, c, nil
 }
 
 // checkFormat refuses other files and other versions before anything else in
@@ -198,10 +208,6 @@ func checkFormat(fixed []byte, d damage) error {
 	}
 	if k := Kind(fixed[headerKind]); k != Full && k != Incremental {
 		return fmt.Errorf("%w: %s is of %v, this program reads full and incremental ones", ErrUnsupported, d.path, k)
-	}
-	if chunk := fixed[headerChunk:headerNetwork]; string(chunk) != "\x00\x00\x00\x00\x00\x00\x00\x01" {
-		return fmt.Errorf("%w: %s is chunk %d of %d, this program reads whole ones", ErrUnsupported, d.path,
-			binary.BigEndian.Uint32(chunk), binary.BigEndian.Uint32(chunk[4:]))
 	}
 	return nil
 }

@@ -20,6 +20,14 @@ const indexEntry = 32 + 8 + 4 + 4
 
 func (x *index) of(t Table) []block { return x[t-1] }
 
+// blocks counts them.
+func (x *index) blocks() (n int) {
+	for _, blocks := range x {
+		n += len(blocks)
+	}
+	return n
+}
+
 // seek returns the block of t from which reading forward meets every row whose
 // key begins with id or more.
 func (x *index) seek(t Table, id recovery.BlobID) int {

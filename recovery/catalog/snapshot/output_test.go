@@ -4,34 +4,79 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"sync/atomic"
 )
 
-// memoryOutput takes a snapshot into memory.
-type memoryOutput struct{ bytes.Buffer }
+// memoryFile takes a snapshot's file into memory.
+type memoryFile struct {
+	bytes.Buffer
+	name string // once published
+}
 
-func (m *memoryOutput) ReadAt(b []byte, at int64) (int, error) {
+func (m *memoryFile) ReadAt(b []byte, at int64) (int, error) {
 	return bytes.NewReader(m.Bytes()).ReadAt(b, at)
 }
 
-func (m *memoryOutput) Commit() error { return nil }
-func (m *memoryOutput) Abort() error  { return nil }
+func (m *memoryFile) WriteAt(b []byte, at int64) (int, error) {
+	return copy(m.Bytes()[at:], b), nil
+}
+
+func (m *memoryFile) Flush() error { return nil }
+func (m *memoryFile) Abort() error { return nil }
+
+func (m *memoryFile) Publish(name string) error {
+	m.name = name
+	return nil
+}
+
+// memoryStorage takes a snapshot into memory.
+type memoryStorage struct{ files []*memoryFile }
+
+func (m *memoryStorage) create() (output, error) {
+	f := &memoryFile{}
+	m.files = append(m.files, f)
+	return f, nil
+}
+
+func (m *memoryStorage) settle() error { return nil }
 
 var errFault = errors.New("injected fault")
 
-// faultyOutput fails at one of the calls to the output behind it, and counts
-// them.
+// faults fails at one of the calls that are made, and counts them.
+type faults struct {
+	calls  atomic.Int64
+	failAt int64
+	short  bool // a failing write or read does half of its work
+}
+
+func (f *faults) fails() bool { return f.calls.Add(1) == f.failAt }
+
+// reached reports whether the fault was met.
+func (f *faults) reached() bool { return f.calls.Load() >= f.failAt }
+
+// faultyStorage fails where its faults say.
+type faultyStorage struct {
+	storage
+	*faults
+}
+
+func (f faultyStorage) create() (output, error) {
+	if f.fails() {
+		return nil, errFault
+	}
+	out, err := f.storage.create()
+	if err != nil {
+		return nil, err
+	}
+	return faultyOutput{out, f.faults}, nil
+}
+
 type faultyOutput struct {
 	output
-	calls, failAt int
-	short         bool // a failing write leaves half of its bytes
+	*faults
 }
 
-func (f *faultyOutput) fails() bool {
-	f.calls++
-	return f.calls == f.failAt
-}
-
-func (f *faultyOutput) Write(b []byte) (int, error) {
+func (f faultyOutput) Write(b []byte) (int, error) {
 	if f.fails() {
 		n := 0
 		if f.short {
@@ -42,7 +87,14 @@ func (f *faultyOutput) Write(b []byte) (int, error) {
 	return f.output.Write(b)
 }
 
-func (f *faultyOutput) ReadAt(b []byte, at int64) (int, error) {
+func (f faultyOutput) WriteAt(b []byte, at int64) (int, error) {
+	if f.fails() {
+		return 0, errFault
+	}
+	return f.output.WriteAt(b, at)
+}
+
+func (f faultyOutput) ReadAt(b []byte, at int64) (int, error) {
 	if f.fails() {
 		if f.short {
 			return len(b) / 2, io.EOF
@@ -52,9 +104,16 @@ func (f *faultyOutput) ReadAt(b []byte, at int64) (int, error) {
 	return f.output.ReadAt(b, at)
 }
 
-func (f *faultyOutput) Commit() error {
+func (f faultyOutput) Flush() error {
 	if f.fails() {
-		return errors.Join(errFault, f.output.Abort())
+		return errFault
 	}
-	return f.output.Commit()
+	return f.output.Flush()
+}
+
+func (f faultyOutput) Publish(name string) error {
+	if f.fails() {
+		return errFault
+	}
+	return f.output.Publish(name)
 }

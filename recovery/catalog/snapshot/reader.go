@@ -2,8 +2,6 @@ package snapshot
 
 import (
 	"bytes"
-	"errors"
-	"fmt"
 	"io"
 	"os"
 	"sort"
@@ -15,71 +13,35 @@ import (
 // 12 MiB at most.
 const MaxPools = 1 << 18
 
-// Reader reads one snapshot file in place. Opening reads the header, the
-// index, the trailer and the pools, however large the rest is; blocks are
-// proven as they are read, and Verify proves everything. A Reader may be used
-// by many goroutines; the cursors and scans made from it may not be shared.
+// Reader reads one snapshot in place. Opening reads header, index, trailer and
+// the pools, however large the rest is; blocks are proven as they are read, and
+// Verify proves everything. A Reader may be used by many goroutines; the cursors,
+// look-ups and scans made from it may not be shared.
 type Reader struct {
-	d     damage
-	src   io.ReaderAt
-	file  *os.File // nil if the reader does not own one
-	size  int64
-	head  Header
-	index index
-	end   trailer
-	pools []Pool // by rising id
+	d       damage    // of the first file
+	sources []*source // in chunk order
+	head    Header
+	index   index   // of all files
+	end     trailer // of the whole snapshot; places are those of the first file
+	pools   []Pool  // by rising id
 }
 
-// Open opens the file at path. Errors wrap ErrNotSnapshot or ErrUnsupported,
-// are a *CorruptError, or are those of reading.
-func Open(path string) (*Reader, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, fmt.Errorf("open snapshot: %w", err)
-	}
-	r, err := openFile(path, f)
-	if err != nil {
-		return nil, errors.Join(err, f.Close())
-	}
-	return r, nil
-}
-
-func openFile(path string, f *os.File) (*Reader, error) {
-	info, err := f.Stat()
-	if err != nil {
-		return nil, fmt.Errorf("open snapshot: %w", err)
-	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%w: %s is not a regular file", ErrNotSnapshot, path)
-	}
-	r, err := NewReader(path, f, info.Size())
-	if err != nil {
-		return nil, err
-	}
-	r.file = f
-	return r, nil
-}
+// Open opens the whole snapshot at path. Errors wrap ErrNotSnapshot,
+// ErrUnsupported, or ErrChunk where it is only a part, are a *CorruptError, or
+// are those of reading.
+func Open(path string) (*Reader, error) { return OpenSet(path) }
 
 // NewReader reads a snapshot of size bytes from src, which must not change.
 // name stands for it in errors. The caller keeps ownership of src.
 func NewReader(name string, src io.ReaderAt, size int64) (*Reader, error) {
-	r := &Reader{d: damage{name}, src: src, size: size}
-	var headerLen int64
-	var err error
-	if r.head, headerLen, err = readHeader(src, size, r.d); err != nil {
-		return nil, err
+	s, err := readEnds(name, src, size)
+	if err == nil {
+		err = s.readIndex()
 	}
-	if r.end, err = readTrailer(src, r.head.Kind(), headerLen, size, r.d); err != nil {
-		return nil, err
-	}
-	r.index, err = readIndex(src, headerLen, r.end.indexOffset, r.end.indexLength, r.end.totals.Rows, r.d)
 	if err != nil {
 		return nil, err
 	}
-	if r.head.Base != nil {
-		return r, nil
-	}
-	return r, r.loadPools()
+	return newReader([]*source{s})
 }
 
 // loadPools reads the pools table, which the trailer has bounded.
@@ -94,27 +56,28 @@ func (r *Reader) loadPools() error {
 	}
 }
 
-// Close closes the file. No cursor may be in use.
-func (r *Reader) Close() error {
-	if r.file == nil {
-		return nil
-	}
-	return r.file.Close()
-}
+// Close closes the files. No cursor may be in use.
+func (r *Reader) Close() error { return closeSources(r.sources) }
 
-// Stat describes the very file that is open; ErrClosed if the reader owns none.
+// Stat describes the very file that is open, the first of several; ErrClosed if
+// the reader owns none.
 func (r *Reader) Stat() (os.FileInfo, error) {
-	if r.file == nil {
+	if r.sources[0].file == nil {
 		return nil, ErrClosed
 	}
-	return r.file.Stat()
+	return r.sources[0].file.Stat()
 }
 
-// Path is where the snapshot was opened.
+// Path is where the snapshot was opened; of several chunks, the first one.
 func (r *Reader) Path() string { return r.d.path }
 
-// Size is the file's size in bytes.
-func (r *Reader) Size() int64 { return r.size }
+// Size is the size of all files, in bytes.
+func (r *Reader) Size() (n int64) {
+	for _, s := range r.sources {
+		n += s.size
+	}
+	return n
+}
 
 // Header says which state it is.
 func (r *Reader) Header() Header { return r.head }

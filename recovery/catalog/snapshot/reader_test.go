@@ -75,12 +75,13 @@ type payload struct {
 // forge makes a file of given blocks, with every sum right but the digest and the
 // totals.
 func forge(head Header, blocks ...payload) []byte {
-	raw := head.appendTo(nil)
+	raw := head.appendTo(nil, Chunk{Count: 1})
 	var x index
 	var counts Counts
 	for _, p := range blocks {
 		sealed := sealBlock(append(make([]byte, blockHeader), p.bytes...), p.table, p.rows)
-		x[p.table-1] = append(x[p.table-1], block{p.first, int64(len(raw)), uint32(len(sealed)), p.rows})
+		sealed = binary.BigEndian.AppendUint32(sealed, checksum(sealed))
+		x[p.table-1] = append(x[p.table-1], block{p.first, int64(len(raw)), uint32(len(sealed)), p.rows, 0})
 		*counts.of(p.table) += uint64(p.rows)
 		raw = append(raw, sealed...)
 	}

@@ -217,10 +217,23 @@ func TestManyBlocks(t *testing.T) {
 // encode writes a state to memory.
 func encode(t testing.TB, s *tables) []byte {
 	t.Helper()
-	var out memoryOutput
-	w, err := newWriter(&out, "memory", s.head)
+	files := encodeSet(t, s, 0)
+	if len(files) != 1 {
+		t.Fatalf("%d files", len(files))
+	}
+	return files[0]
+}
+
+// encodeSet writes a state to memory, in chunks of at most limit bytes.
+func encodeSet(t testing.TB, s *tables, limit int64) (files [][]byte) {
+	t.Helper()
+	var to memoryStorage
+	w, err := newWriter(&to, "memory", s.head, Options{MaxChunk: limit})
 	if err = cmp.Or(err, s.put(w), w.Close()); err != nil {
 		t.Fatal(err)
 	}
-	return out.Bytes()
+	for _, f := range to.files {
+		files = append(files, f.Bytes())
+	}
+	return files
 }

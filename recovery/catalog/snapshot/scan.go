@@ -31,12 +31,14 @@ func NewScan(at recovery.Stamp, c Cursors, pools []Pool) *Scan {
 }
 
 // Scan returns a scan that begins before the first blob.
-func (r *Reader) Scan() *Scan {
-	own := newCursor[Registration](r, Registrations)
-	s := NewScan(r.head.Stamp, Cursors{
-		Blobs: newCursor[Blob](r, Blobs), Registrations: own, Pooled: newCursor[Pooled](r, PooledRegistrations),
-	}, r.pools)
-	s.place = func(err error) error { return r.d.at(own.offset(), "%v", err) }
+func (r *Reader) Scan() *Scan { return r.scan(nil) }
+
+// scan also shows every row that is read to a digest.
+func (r *Reader) scan(digest *contentDigest) *Scan {
+	blobs, own, pooled := newCursor[Blob](r, Blobs), newCursor[Registration](r, Registrations), newCursor[Pooled](r, PooledRegistrations)
+	blobs.tap, own.tap, pooled.tap = digest, digest, digest
+	s := NewScan(r.head.Stamp, Cursors{Blobs: blobs, Registrations: own, Pooled: pooled}, r.pools)
+	s.place = func(err error) error { return own.at("%v", err) }
 	return s
 }
 

@@ -44,12 +44,19 @@ func (t *Totals) count(size int64) {
 }
 
 // trailer ends a file. It has a fixed length, so that it is found from the
-// end.
+// end. Of its totals a chunk's rows are its own; all else, and the digest, are
+// the whole snapshot's.
 type trailer struct {
 	indexOffset int64
 	indexLength int64
 	totals      Totals
 	digest      recovery.Digest
+}
+
+// sums are the totals of the whole snapshot.
+func (t trailer) sums() Totals {
+	t.totals.Rows = Counts{}
+	return t.totals
 }
 
 const trailerMagic = "\x89rsnend\n"
@@ -78,9 +85,9 @@ func (t trailer) appendTo(dst []byte) []byte {
 	return binary.BigEndian.AppendUint32(dst, crc32.Checksum(dst[start:], castagnoli()))
 }
 
-// readTrailer reads and checks the last bytes of a file of which the first
-// headerLen are the header, of a snapshot of that kind.
-func readTrailer(src io.ReaderAt, k Kind, headerLen, size int64, d damage) (trailer, error) {
+// readTrailer reads and checks the last bytes of a file with that header.
+func readTrailer(src io.ReaderAt, h Header, c Chunk, size int64, d damage) (trailer, error) {
+	headerLen := h.length()
 	at := size - int64(trailerLength)
 	if at < headerLen+indexLength(0) {
 		return trailer{}, d.at(size, "the file ends too early to have an index and a trailer")
@@ -112,9 +119,9 @@ func readTrailer(src io.ReaderAt, k Kind, headerLen, size int64, d damage) (trai
 	case t.indexOffset < headerLen || t.indexOffset > at || t.indexLength != at-t.indexOffset,
 		t.indexLength < indexLength(0) || t.indexLength > indexLimit(t.indexOffset-headerLen):
 		return trailer{}, d.at(at, "the index cannot be %d bytes at %d", t.indexLength, t.indexOffset)
-	case t.totals.Certified > t.totals.Rows.Blobs || t.totals.Unsized > t.totals.Certified:
+	case c.Count == 1 && t.totals.Certified > t.totals.Rows.Blobs || t.totals.Unsized > t.totals.Certified:
 		return trailer{}, d.at(at, "more blobs are certified than there are")
-	case k == Incremental && t.totals != Totals{Rows: t.totals.Rows}:
+	case h.Kind() == Incremental && t.totals != Totals{Rows: t.totals.Rows}:
 		return trailer{}, d.at(at, "an incremental snapshot counts certified blobs")
 	case t.totals.Rows.Pools > MaxPools:
 		return trailer{}, d.at(at, "%d pools, at most %d are read", t.totals.Rows.Pools, MaxPools)

@@ -2,124 +2,135 @@ package snapshot
 
 import (
 	"context"
-	"encoding/binary"
-	"errors"
-	"io"
-
-	"github.com/cespare/xxhash/v2"
 
 	"github.com/recoverd/recoverd/recovery"
 )
 
-// Verify reads the whole file and proves it: the sum over every byte, every
-// block's checksum, order and count, the digest, every registration's blob and
-// pool, and the totals. It returns a *CorruptError, or the error of reading or
-// of ctx.
+// Verify reads every file whole and proves it: the sum over every byte, every
+// block's checksum, order and count, the digest, and of a full snapshot every
+// registration's blob and pool, and the totals. It returns a *CorruptError, or
+// the error of reading or of ctx.
+//
+// It takes two goroutines: the sums need the bytes in file order, the rest needs
+// the tables side by side.
 func (r *Reader) Verify(ctx context.Context) error {
-	if err := r.verifySum(ctx); err != nil {
+	summing, cancel := context.WithCancel(ctx)
+	defer cancel()
+	sums := make(chan error, 1)
+	go func() { sums <- r.verifySums(summing) }()
+	err := r.verifyContent(ctx)
+	if err != nil {
+		cancel() // the content says where; the sum would only say that
+	}
+	if sumErr := <-sums; err == nil {
+		return sumErr
+	}
+	return err
+}
+
+func (r *Reader) verifySums(ctx context.Context) error {
+	for _, s := range r.sources {
+		if err := s.verifySum(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// verifyContent reads every row of every table once.
+func (r *Reader) verifyContent(ctx context.Context) error {
+	digest := newContentDigest()
+	defer digest.stop()
+	var err error
+	if r.head.Base == nil {
+		err = r.verifyState(ctx, digest)
+	} else {
+		err = r.verifyChanges(ctx, digest)
+	}
+	if err != nil {
 		return err
 	}
-	if err := r.verifyDigest(ctx); err != nil {
+	if rows := digest.counts(); rows != r.end.totals.Rows {
+		return r.d.at(r.Size(), "the trailer counts rows %+v, there are %+v", r.end.totals.Rows, rows)
+	}
+	if got := digest.sum(r.head); got != r.end.digest {
+		return r.d.at(r.Size(), "the content's digest is %v, the trailer says %v", got, r.end.digest)
+	}
+	return nil
+}
+
+// verifyState reads the tables side by side and counts what is certified.
+func (r *Reader) verifyState(ctx context.Context, digest *contentDigest) error {
+	pools := newCursor[Pool](r, Pools)
+	pools.tap = digest
+	if err := drain(ctx, pools.Next); err != nil {
 		return err
 	}
-	if r.head.Base != nil {
-		return nil // dangling or not, certified or not: only together with the base
-	}
-	totals, err := r.count(ctx)
+	totals, err := r.countWith(ctx, digest)
 	if err != nil {
 		return err
 	}
 	if totals != r.end.totals {
-		return r.d.at(r.size, "the trailer sums up %+v, the tables %+v", r.end.totals, totals)
+		return r.d.at(r.Size(), "the trailer sums up %+v, the tables %+v", r.end.totals, totals)
 	}
 	return nil
 }
 
-// verifySum compares the xxhash64 at the file's end with all that lies before
-// it.
-func (r *Reader) verifySum(ctx context.Context) error {
-	sum, buf := xxhash.New(), make([]byte, 128<<10)
-	all := r.size - sumLength
-	for at := int64(0); at < all; {
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		part := buf[:min(int64(len(buf)), all-at)]
-		if err := readFull(r.src, part, at); err != nil {
-			return r.d.read(at, "file", err)
-		}
-		sum.Write(part)
-		at += int64(len(part))
+// verifyChanges reads one table after another.
+func (r *Reader) verifyChanges(ctx context.Context, digest *contentDigest) error {
+	blobs, own := newDeltaCursor[Blob](r, Blobs), newDeltaCursor[Registration](r, Registrations)
+	pooled, pools := newDeltaCursor[Pooled](r, PooledRegistrations), newDeltaCursor[Pool](r, Pools)
+	blobs.tap, own.tap, pooled.tap, pools.tap = digest, digest, digest, digest
+	if err := drain(ctx, blobs.cursor.Next); err != nil {
+		return err
 	}
-	if err := readFull(r.src, buf[:sumLength], all); err != nil {
-		return r.d.read(all, "sum", err)
+	if err := drain(ctx, own.cursor.Next); err != nil {
+		return err
 	}
-	if binary.BigEndian.Uint64(buf) != sum.Sum64() {
-		return r.d.at(all, "the sum over the whole file is wrong")
+	if err := drain(ctx, pooled.cursor.Next); err != nil {
+		return err
 	}
-	if n, err := r.src.ReadAt(buf[:1], r.size); n != 0 {
-		return r.d.at(r.size, "the file has grown")
-	} else if err != nil && !errors.Is(err, io.EOF) {
-		return r.d.read(r.size, "end", err)
-	}
-	return nil
+	return drain(ctx, pools.cursor.Next)
 }
 
-// verifyDigest reads every row of every table.
-func (r *Reader) verifyDigest(ctx context.Context) error {
-	c := newContentDigest()
-	if err := digestTable[Blob](ctx, c, r, Blobs); err != nil {
-		return err
-	}
-	if err := digestTable[Registration](ctx, c, r, Registrations); err != nil {
-		return err
-	}
-	if err := digestTable[Pooled](ctx, c, r, PooledRegistrations); err != nil {
-		return err
-	}
-	if err := digestTable[Pool](ctx, c, r, Pools); err != nil {
-		return err
-	}
-	if got := c.sum(r.head); got != r.end.digest {
-		return r.d.at(r.size, "the content's digest is %v, the trailer says %v", got, r.end.digest)
-	}
-	return nil
-}
-
-func digestTable[R any, P Row[R]](ctx context.Context, c *contentDigest, r *Reader, t Table) error {
-	cur := newDeltaCursor[R, P](r, t)
+// drain reads all rows.
+func drain[R any](ctx context.Context, next func() (*R, error)) error {
 	for looked := 0; ; looked++ {
 		if looked%ctxEvery == 0 && ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		row, dropped, err := cur.Next()
-		switch {
-		case row == nil || err != nil:
+		if row, err := next(); row == nil || err != nil {
 			return err
-		case dropped:
-			c.addDrop(t, P(row).RowKey())
-		default:
-			add(c, t, P(row))
 		}
 	}
 }
 
-// count adds the totals up from the tables.
+// count adds the totals of a full snapshot up from its tables.
 func (r *Reader) count(ctx context.Context) (Totals, error) {
 	if r.pools == nil {
 		if err := r.loadPools(); err != nil {
 			return Totals{}, err
 		}
 	}
-	totals := Totals{Rows: r.end.totals.Rows}
-	rows := make([]recovery.Row, 256)
-	for s := r.Scan(); ; {
-		n, end, err := s.Fill(ctx, rows)
+	return r.countWith(ctx, nil)
+}
+
+// countWith also shows every row but the pools to a digest.
+func (r *Reader) countWith(ctx context.Context, digest *contentDigest) (Totals, error) {
+	s := r.scan(digest)
+	return countTotals(ctx, s.Fill, r.end.totals.Rows)
+}
+
+// countTotals sums up what fill yields.
+func countTotals(ctx context.Context, fill func(context.Context, []recovery.Row) (int, bool, error), rows Counts) (Totals, error) {
+	totals := Totals{Rows: rows}
+	for page := make([]recovery.Row, 256); ; {
+		n, end, err := fill(ctx, page)
 		if err != nil {
 			return Totals{}, err
 		}
-		for i := range rows[:n] {
-			totals.count(rows[i].Size)
+		for i := range page[:n] {
+			totals.count(page[i].Size)
 		}
 		if end {
 			return totals, nil

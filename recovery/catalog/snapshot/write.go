@@ -8,35 +8,6 @@ import (
 	"github.com/recoverd/recoverd/recovery"
 )
 
-// Options say how a state is written.
-type Options struct {
-	// MaxChunk is the size of a file above which the snapshot is written as
-	// several chunks of at most that size, in bytes; 0: one file, whatever its
-	// size. The digest does not depend on it.
-	MaxChunk int64
-	// Name returns the name of a file once its content is known; the path that
-	// was given is its directory's then. Names must not depend on anything else.
-	// Nil: the path is the file's, and chunks get names beside it (ChunkName).
-	Name func(b recovery.Bound, c Chunk) string
-	// Progress is called now and then with the rows written so far, from the
-	// goroutine that writes; nil: it is not.
-	Progress func(rows uint64)
-}
-
-// Chunk is the place of a file in the set that makes up a snapshot.
-type Chunk struct {
-	Number uint32 // from 0
-	Count  uint32 // 1: the file is all of it
-}
-
-// Written says what was published.
-type Written struct {
-	Bound  recovery.Bound
-	Totals Totals
-	Paths  []string // in chunk order
-	Bytes  int64    // of all files
-}
-
 // Write publishes a state as a full snapshot at path. Errors wrap ErrKind where
 // the state is an incremental Reader, ErrOrder, ErrRow or ErrOrphan where its
 // rows are at fault, or are those of reading it, of writing and of ctx; after
@@ -74,34 +45,37 @@ func WriteIncremental(ctx context.Context, path string, base *Reader, s State, o
 }
 
 func write(ctx context.Context, path string, h Header, o Options, rows func(context.Context, *stream) error) (Written, error) {
-	if o.MaxChunk != 0 {
-		return Written{}, errors.ErrUnsupported
-	}
-	w, err := Create(path, h)
+	w, err := CreateWith(path, h, o)
 	if err != nil {
 		return Written{}, err
 	}
-	if err := rows(ctx, &stream{w: w, progress: o.Progress}); err != nil {
+	if err := rows(ctx, &stream{w: w}); err != nil {
 		return Written{}, errors.Join(err, w.Abort())
 	}
 	if err := w.Close(); err != nil {
 		return Written{}, err
 	}
-	return Written{Bound: w.Bound(), Totals: w.Totals(), Paths: []string{path}, Bytes: w.offset}, nil
+	return w.Written(), nil
 }
 
 // stream copies tables into a writer.
 type stream struct {
-	w        *Writer
-	progress func(rows uint64)
-	rows     uint64
+	w    *Writer
+	rows uint64 // looked at
 }
 
-// state copies all of a state.
+// state copies all of a state, and counts what is certified in it on the way.
 func (s *stream) state(ctx context.Context, from State) error {
-	if err := copyTable(ctx, s, from.Blobs(), s.w.Blob); err != nil {
+	h := from.Header()
+	merge := NewMerge(MergeConfig{
+		Epoch: h.Epoch, Position: h.Position, Pools: from.Pools(),
+		Blobs: tee[Blob]{from.Blobs(), s.w.Blob}, Registrations: from.Registrations(), Pooled: from.Pooled(),
+	})
+	totals, err := countTotals(ctx, merge.Fill, Counts{})
+	if err != nil {
 		return err
 	}
+	s.w.totals = &totals
 	if err := copyTable(ctx, s, from.Registrations(), s.w.Registration); err != nil {
 		return err
 	}
@@ -109,6 +83,21 @@ func (s *stream) state(ctx context.Context, from State) error {
 		return err
 	}
 	return copyTable(ctx, s, poolCursor(from.Pools()), s.w.Pool)
+}
+
+// tee gives every row that passes to a writer.
+type tee[R any] struct {
+	Cursor[R]
+	put func(*R) error
+}
+
+// Next implements Cursor.
+func (t tee[R]) Next() (*R, error) {
+	row, err := t.Cursor.Next()
+	if row == nil || err != nil {
+		return nil, err
+	}
+	return row, t.put(row)
 }
 
 // difference writes how a state differs from a base.
@@ -198,16 +187,10 @@ func copyChanges[R comparable, P Row[R]](ctx context.Context, s *stream, base Se
 	}
 }
 
-// progressEvery is how many rows lie between two reports.
-const progressEvery = 1 << 16
-
 // step is called before each row.
 func (s *stream) step(ctx context.Context) error {
 	if s.rows%ctxEvery == 0 && ctx.Err() != nil {
 		return context.Cause(ctx)
-	}
-	if s.rows%progressEvery == 0 && s.progress != nil {
-		s.progress(s.rows)
 	}
 	s.rows++
 	return nil

@@ -1,20 +1,40 @@
 package snapshot
 
 import (
-	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
-
-	"github.com/cespare/xxhash/v2"
+	"path/filepath"
 
 	"github.com/recoverd/recoverd/recovery"
 )
 
-// Writer writes one snapshot file. Rows are given table by table, in the order
-// blobs, registrations, pooled, pools, and in strictly increasing key order
-// within each. Nothing is visible under the final name before Close returns;
-// Abort, or an error, leaves nothing behind. One goroutine uses it at a time.
+// Options say how a snapshot is written.
+type Options struct {
+	// MaxChunk is the size of a file above which the snapshot is written as
+	// several chunks of at most that size, in bytes, at least MinChunk; 0: one
+	// file, whatever its size. The digest does not depend on it.
+	MaxChunk int64
+	// Name returns the name of a file once its content is known, without a
+	// directory; the path that was given is the directory then. One content must
+	// have one name. Nil: the path is the file's, and chunks get ChunkName beside it.
+	Name func(b recovery.Bound, c Chunk) string
+	// Progress is called with the rows taken so far, once for each block, by the
+	// goroutine that gives the rows. Nil: it is not.
+	Progress func(rows uint64)
+}
+
+// Validate reports, wrapping ErrRow, a value that makes no sense.
+func (o Options) Validate() error {
+	if o.MaxChunk != 0 && o.MaxChunk < MinChunk {
+		return fmt.Errorf("%w: chunks of %d bytes, want 0 or at least %d", ErrRow, o.MaxChunk, MinChunk)
+	}
+	return nil
+}
+
+// Writer writes one snapshot. Rows are given table by table, in the order blobs,
+// registrations, pooled, pools, and in strictly increasing key order within each.
+// Nothing is visible under the final name before Close returns; Abort, or an
+// error, leaves nothing behind. One goroutine uses it at a time.
 //
 //	w, err := snapshot.Create(path, header)
 //	...
@@ -22,37 +42,44 @@ import (
 //	...
 //	return w.Close()
 type Writer struct {
-	out    output
+	to     storage
+	name   func(recovery.Bound, Chunk) string
+	limit  int64 // of a file; 0: none
+	notify func(rows uint64)
 	d      damage
 	head   Header
-	sum    *xxhash.Digest
-	offset int64
-	index  index
+	parts  []*part // the last one is under way
+	press  press
 	digest *contentDigest
-	result trailer
+	totals *Totals // if they are known before the end
+	result Written
 
 	table Table // the one being written
 	block []byte
 	rows  uint32   // in block
+	taken uint64   // rows in all
 	last  [64]byte // key of the last row; a short key's tail is zero
 	first [32]byte // of the block's first key
 	any   bool     // the table has a row
 
-	err  error // sticks; nothing is committed after it
+	err  error // sticks; nothing is published after it
 	done bool
 }
 
-// Create begins the snapshot of a state at path. The temporary file lies in the
-// same directory. Errors wrap ErrRow where the header is at fault.
-func Create(path string, h Header) (*Writer, error) {
-	if err := h.Validate(); err != nil {
+// Create begins the snapshot of a state at path, in one file. The temporary file
+// lies in the same directory. Errors wrap ErrRow where the header is at fault.
+func Create(path string, h Header) (*Writer, error) { return CreateWith(path, h, Options{}) }
+
+// CreateWith is Create with options.
+func CreateWith(path string, h Header, o Options) (*Writer, error) {
+	if err := errors.Join(h.Validate(), o.Validate()); err != nil {
 		return nil, err
 	}
-	out, err := createPending(path)
-	if err != nil {
-		return nil, err
+	to := directory{path: filepath.Dir(path), hint: filepath.Base(path)}
+	if o.Name != nil {
+		to = directory{path: path, hint: h.Kind().String()}
 	}
-	w, err := newWriter(out, path, h)
+	w, err := newWriter(to, path, h, o)
 	if err != nil {
 		return nil, errors.Join(err, w.Abort())
 	}
@@ -60,13 +87,34 @@ func Create(path string, h Header) (*Writer, error) {
 }
 
 // newWriter always returns a writer that must be aborted or closed.
-func newWriter(out output, path string, h Header) (*Writer, error) {
+func newWriter(to storage, path string, h Header, o Options) (*Writer, error) {
 	w := &Writer{
-		out: out, d: damage{path}, head: h, sum: xxhash.New(), digest: newContentDigest(),
+		to: to, name: o.Name, limit: o.MaxChunk, notify: o.Progress, d: damage{path}, head: h, digest: newContentDigest(),
 		table: Blobs, block: make([]byte, blockHeader, blockMax),
 	}
-	return w, w.write(h.appendTo(nil))
+	if w.name == nil {
+		w.name = func(_ recovery.Bound, c Chunk) string { return ChunkName(filepath.Base(path), c) }
+	}
+	return w, w.begin()
 }
+
+// begin starts another file.
+func (w *Writer) begin() error {
+	if len(w.parts) == MaxChunks {
+		return w.fail(fmt.Errorf("%w: more than %d chunks of %d bytes (allow larger ones)", ErrChunk, MaxChunks, w.limit))
+	}
+	p, err := newPart(w.to, w.head)
+	if p != nil {
+		w.parts = append(w.parts, p)
+	}
+	if err != nil {
+		return w.fail(err)
+	}
+	return nil
+}
+
+// part returns the file under way.
+func (w *Writer) part() *part { return w.parts[len(w.parts)-1] }
 
 // Blob adds a row. Errors wrap ErrOrder, naming both keys, or ErrRow, or are
 // those of writing; after one only Abort is useful.
@@ -78,13 +126,9 @@ func (w *Writer) Registration(r *Registration) error { return put(w, Registratio
 // Pooled adds a row; see Blob.
 func (w *Writer) Pooled(p *Pooled) error { return put(w, PooledRegistrations, p) }
 
-// Pool adds a row; see Blob. At most MaxPools are accepted.
-func (w *Writer) Pool(p *Pool) error {
-	if w.digest.counts.Pools >= MaxPools {
-		return w.fail(fmt.Errorf("%w: more than %d pools", ErrRow, MaxPools))
-	}
-	return put(w, Pools, p)
-}
+// Pool adds a row; see Blob. At most MaxPools are accepted, dropped ones among
+// them.
+func (w *Writer) Pool(p *Pool) error { return put(w, Pools, p) }
 
 // DropBlob, in an incremental snapshot, drops a key that its base has. Errors are
 // those of Blob.
@@ -100,12 +144,12 @@ func (w *Writer) DropPooled(k Key) error { return w.drop(PooledRegistrations, k[
 func (w *Writer) DropPool(id PoolID) error { return w.drop(Pools, id[:]) }
 
 func (w *Writer) drop(t Table, key []byte) error {
-	if w.head.Base == nil && w.err == nil && !w.done {
-		return w.fail(fmt.Errorf("%w: a full snapshot drops nothing, not %x of %v", ErrRow, key, t))
-	}
 	shared, err := w.follow(t, key)
 	if err != nil {
 		return err
+	}
+	if w.head.Base == nil {
+		return w.fail(fmt.Errorf("%w: a full snapshot drops nothing, not %x of %v", ErrRow, key, t))
 	}
 	return w.append(w.digest.addDrop(t, key), key, shared)
 }
@@ -140,6 +184,9 @@ func (w *Writer) follow(t Table, key []byte) (shared int, err error) {
 		if err := w.enter(t); err != nil {
 			return 0, err
 		}
+	}
+	if t == Pools && w.digest.tables[t-1].rows == MaxPools {
+		return 0, w.fail(fmt.Errorf("%w: more than %d pools", ErrRow, MaxPools))
 	}
 	if !w.any {
 		return 0, nil
@@ -186,23 +233,29 @@ func (w *Writer) enter(t Table) error {
 	return nil
 }
 
+// endBlock hands the block over to be written, in a new file where this one is
+// full.
 func (w *Writer) endBlock() error {
 	if w.rows == 0 {
 		return nil
 	}
 	raw := sealBlock(w.block, w.table, w.rows)
-	entry := block{first: w.first, offset: w.offset, length: uint32(len(raw)), rows: w.rows}
-	w.index[w.table-1] = append(w.index[w.table-1], entry)
-	w.block, w.rows, w.first = w.block[:blockHeader], 0, [32]byte{}
-	return w.write(raw)
-}
-
-func (w *Writer) write(b []byte) error {
-	if _, err := w.out.Write(b); err != nil {
-		return w.fail(fmt.Errorf("write snapshot: %w", err))
+	length := len(raw) + crcLength
+	if p := w.part(); w.limit > 0 && p.index.blocks() > 0 && p.sizeWith(length) > w.limit {
+		if err := w.begin(); err != nil {
+			return err
+		}
 	}
-	w.sum.Write(b)
-	w.offset += int64(len(b))
+	w.part().add(w.table, w.first, length, w.rows)
+	w.taken += uint64(w.rows)
+	var failed bool
+	if w.block, failed = w.press.put(w.part(), raw); failed {
+		return w.fail(w.press.flush())
+	}
+	w.rows, w.first = 0, [32]byte{}
+	if w.notify != nil {
+		w.notify(w.taken)
+	}
 	return nil
 }
 
@@ -211,66 +264,26 @@ func (w *Writer) fail(err error) error {
 	return err
 }
 
-// Close ends the file and publishes it durably. It reads the tables of a full
-// snapshot back, which proves that every registration has its blob and its pool,
-// and yields the totals. After an error, an earlier one included, nothing was published,
-// except when only flushing the directory failed: then the name may or may not
-// survive a power cut.
-func (w *Writer) Close() error {
-	if w.done {
-		return ErrClosed
-	}
-	if err := w.finish(); err != nil {
-		return errors.Join(err, w.Abort())
-	}
-	w.done = true
-	return w.out.Commit()
-}
-
-func (w *Writer) finish() error {
-	if w.err != nil {
-		return w.err
-	}
-	if err := w.endBlock(); err != nil {
-		return err
-	}
-	totals, err := w.count()
-	if err != nil {
-		return w.fail(fmt.Errorf("read snapshot back: %w", err))
-	}
-	raw := w.index.appendTo(nil)
-	w.result = trailer{
-		indexOffset: w.offset, indexLength: int64(len(raw)), totals: totals, digest: w.digest.sum(w.head),
-	}
-	if err := w.write(w.result.appendTo(raw)); err != nil {
-		return err
-	}
-	return w.write(binary.BigEndian.AppendUint64(nil, w.sum.Sum64()))
-}
-
-// count adds the totals of a full snapshot up; an incremental one has only rows.
-func (w *Writer) count() (Totals, error) {
-	r := &Reader{d: w.d, src: w.out, head: w.head, index: w.index}
-	r.end.totals.Rows = w.digest.counts
-	if w.head.Base != nil {
-		return r.end.totals, nil
-	}
-	return r.count(context.Background())
-}
-
-// Abort drops the file. It does nothing after Close or another Abort.
+// Abort drops what was written. It does nothing after Close or another Abort.
 func (w *Writer) Abort() error {
 	if w.done {
 		return nil
 	}
 	w.done = true
-	return w.out.Abort()
+	w.digest.stop()
+	_ = w.press.flush() // told already, or of no interest any more
+	var errs []error
+	for _, p := range w.parts {
+		errs = append(errs, p.out.Abort())
+	}
+	return errors.Join(errs...)
 }
+
+// Written says what Close published. It is valid once that succeeded.
+func (w *Writer) Written() Written { return w.result }
 
 // Bound names the state that was written. It is valid once Close succeeded.
-func (w *Writer) Bound() recovery.Bound {
-	return recovery.Bound{Stamp: w.head.Stamp, Digest: w.result.digest}
-}
+func (w *Writer) Bound() recovery.Bound { return w.result.Bound }
 
 // Totals sums the state up. It is valid once Close succeeded.
-func (w *Writer) Totals() Totals { return w.result.totals }
+func (w *Writer) Totals() Totals { return w.result.Totals }
