@@ -7,23 +7,22 @@ import (
 	"github.com/recoverd/recoverd/recovery/catalog/snapshot"
 )
 
-// rules decide what a row changes in a base. They look rising ids up fastest.
+// rules decide what a row changes in a base. They read the base once, beside the
+// list, so rows must come by rising ids.
 type rules struct {
 	path     string // of the list
 	epoch    uint32 // of the new state
 	position uint64 // of the base; 0: there is none
-	base     *snapshot.Reader
-	scan     *snapshot.Scan
-	look     *snapshot.Lookup
+	before   *before
 	blob     snapshot.Blob         // what change.blob points to
 	reg      snapshot.Registration // what change.reg points to
 }
 
 // newRules returns the rules over a base, which may be nil.
 func newRules(path string, epoch uint32, base *snapshot.Reader) *rules {
-	r := &rules{path: path, epoch: epoch, base: base}
+	r := &rules{path: path, epoch: epoch}
 	if base != nil {
-		r.position, r.scan, r.look = base.Header().Position, base.Scan(), base.Lookup()
+		r.position, r.before = base.Header().Position, newBefore(base)
 	}
 	return r
 }
@@ -53,7 +52,7 @@ func (r *rules) decide(row *Row) (change, error) {
 	if row.EndEpoch <= r.epoch {
 		return change{verdict: ended}, nil
 	}
-	old, err := r.oldBlob(row)
+	old, err := r.before.blob(row.ID)
 	if err != nil {
 		return change{}, err
 	}
@@ -64,12 +63,12 @@ func (r *rules) decide(row *Row) (change, error) {
 	if old == nil || *old != r.blob {
 		c.blob = &r.blob
 	}
-	now, certified, err := r.certified(row.ID)
+	now, err := r.before.certified(row.ID)
 	if err != nil {
 		return change{}, err
 	}
 	switch {
-	case !certified:
+	case now == nil || now.EndEpoch <= r.epoch:
 	case now.EndEpoch < row.EndEpoch || row.Position > r.position:
 		c.verdict = lengthened
 	case c.blob != nil:
@@ -83,14 +82,6 @@ func (r *rules) decide(row *Row) (change, error) {
 	}
 	c.reg = &r.reg
 	return c, r.register(row)
-}
-
-// oldBlob returns the base's row of a blob, or nil.
-func (r *rules) oldBlob(row *Row) (*snapshot.Blob, error) {
-	if r.base == nil {
-		return nil, nil
-	}
-	return r.look.Blob(row.ID)
 }
 
 // merged returns the blob's row. Size, encoding and digest of an id never change
@@ -119,15 +110,6 @@ func (r *rules) merged(row *Row, old *snapshot.Blob) (snapshot.Blob, error) {
 	return b, nil
 }
 
-// certified looks up until when the base certifies a blob at the new epoch.
-func (r *rules) certified(id recovery.BlobID) (row recovery.Row, yes bool, err error) {
-	if r.base == nil {
-		return row, false, nil
-	}
-	yes, err = r.scan.Find(id, &row)
-	return row, yes && row.EndEpoch > r.epoch, err
-}
-
 // register sets the blob's registration by itself, which goes on from a live one
 // of the base's.
 func (r *rules) register(row *Row) error {
@@ -138,10 +120,7 @@ func (r *rules) register(row *Row) error {
 	if r.reg.Gained <= r.position {
 		r.reg.Gained = r.position + 1
 	}
-	if r.base == nil {
-		return nil
-	}
-	old, err := r.look.Registration(r.reg.Key)
+	old, err := r.before.registration(&r.reg.Key)
 	if old == nil || err != nil || !old.Live(r.epoch) {
 		return err
 	}
