@@ -15,6 +15,8 @@ const (
 	// than blockPayload - maxRow bytes.
 	blockPayload = 64 << 10
 	blockMax     = blockHeader + blockPayload + crcLength
+	// blockRoom is what building a block takes: a row too many is tried.
+	blockRoom = blockMax + maxRow
 	// blockMinRow is the least a row can take: a registration that shares all
 	// of its key.
 	blockMinRow = 2

@@ -96,7 +96,7 @@ func (c *cursor[R, P]) parse(first bool) (int, error) {
 			return parseDrop[R, P](&c.row, c.rest, first)
 		}
 	}
-	return P(&c.row).parse(c.rest, first)
+	return P(&c.row).parse(c.rest, first, c.r.head.Position)
 }
 
 // took ends the reading of a row of n bytes.
@@ -106,10 +106,6 @@ func (c *cursor[R, P]) took(n int) (*R, error) {
 	}
 	c.rest = c.rest[n:]
 	c.left--
-	if at := P(&c.row).newest(); at > c.r.head.Position {
-		c.err = c.at("a row of %v names position %d, beyond the snapshot's %d", c.table, at, c.r.head.Position)
-		return nil, c.err
-	}
 	if c.left == 0 && len(c.rest) > 0 {
 		c.err = c.at("%d bytes follow the last row of a block of %v", len(c.rest), c.table)
 		return nil, c.err

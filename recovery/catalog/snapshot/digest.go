@@ -57,36 +57,27 @@ func newContentDigest() *contentDigest {
 	return c
 }
 
-// add takes a row of t, in key order, and returns its plain form, which is valid
-// until the next call.
-func add[R any, P Row[R]](c *contentDigest, t Table, row P) []byte {
-	d := c.begin(t)
-	start := len(d.plain)
-	d.plain = row.AppendPlain(d.plain)
-	return d.plain[start:]
-}
-
-// addDrop is add for a dropped key.
-func (c *contentDigest) addDrop(t Table, key []byte) []byte {
-	d := c.begin(t)
-	start := len(d.plain)
-	d.plain = appendDrop(d.plain, key)
-	return d.plain[start:]
-}
-
-// addRaw is add for a row as it stands in a block, which may share a part of its
-// key with the row before it.
+// addRaw takes a row as it stands in a block, which may share a part of its key
+// with the row before it.
 func (c *contentDigest) addRaw(t Table, key, raw []byte) {
 	d := c.begin(t)
 	if t != Blobs && t != Pools && raw[1]&rowNative != 0 {
 		key = key[:32]
 	}
+	shared := min(len(key), int(raw[0]))
+	if shared <= 8 { // of random ids; the rest is one copy
+		d.plain = append(d.plain, 0, raw[1])
+		d.plain = binary.BigEndian.AppendUint64(d.plain, binary.BigEndian.Uint64(key))
+		d.plain = append(d.plain, raw[2+8-shared:]...)
+		return
+	}
 	d.plain = append(d.plain, 0, raw[1])
-	d.plain = append(d.plain, key...)
-	d.plain = append(d.plain, raw[2+len(key)-min(len(key), int(raw[0])):]...)
+	d.plain = append(d.plain, key[:shared]...)
+	d.plain = append(d.plain, raw[2:]...)
 }
 
-// begin makes room for a row of t.
+// begin makes room for the next row of t, in key order, which the caller
+// appends in plain form.
 func (c *contentDigest) begin(t Table) *tableDigest {
 	d := &c.tables[t-1]
 	if len(d.plain) >= digestBatch {

@@ -1,7 +1,6 @@
 package snapshot
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 
@@ -128,7 +127,7 @@ func (m *Merge) reset() { m.own, m.pooled, m.primed = nil, nil, false }
 func (m *Merge) takeOwn(id *recovery.BlobID, row *recovery.Row) (live bool, err error) {
 	for m.own != nil {
 		r := m.own
-		switch bytes.Compare(r.Key[:32], id[:]) {
+		switch compareIDs((*[32]byte)(r.Key[:32]), (*[32]byte)(id)) {
 		case 1:
 			return live, nil
 		case -1:
@@ -151,7 +150,7 @@ func (m *Merge) takeOwn(id *recovery.BlobID, row *recovery.Row) (live bool, err 
 func (m *Merge) takePooled(id *recovery.BlobID, row *recovery.Row) (live bool, err error) {
 	for m.pooled != nil {
 		p := m.pooled
-		switch bytes.Compare(p.Key[:32], id[:]) {
+		switch compareIDs((*[32]byte)(p.Key[:32]), (*[32]byte)(id)) {
 		case 1:
 			return live, nil
 		case -1:

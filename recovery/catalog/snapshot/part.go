@@ -120,7 +120,7 @@ func (p *press) put(to *part, raw []byte) (next []byte, failed bool) {
 	}
 	if p.made < pressAhead+1 {
 		p.made++
-		return make([]byte, blockHeader, blockMax), false
+		return make([]byte, blockHeader, blockRoom), false
 	}
 	return <-p.free, false
 }

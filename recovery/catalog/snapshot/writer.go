@@ -3,6 +3,7 @@ package snapshot
 import (
 	"errors"
 	"fmt"
+	"math"
 	"path/filepath"
 
 	"github.com/recoverd/recoverd/recovery"
@@ -90,7 +91,7 @@ func CreateWith(path string, h Header, o Options) (*Writer, error) {
 func newWriter(to storage, path string, h Header, o Options) (*Writer, error) {
 	w := &Writer{
 		to: to, name: o.Name, limit: o.MaxChunk, notify: o.Progress, d: damage{path}, head: h, digest: newContentDigest(),
-		table: Blobs, block: make([]byte, blockHeader, blockMax),
+		table: Blobs, block: make([]byte, blockHeader, blockRoom),
 	}
 	if w.name == nil {
 		w.name = func(_ recovery.Bound, c Chunk) string { return ChunkName(filepath.Base(path), c) }
@@ -118,17 +119,76 @@ func (w *Writer) part() *part { return w.parts[len(w.parts)-1] }
 
 // Blob adds a row. Errors wrap ErrOrder, naming both keys, or ErrRow, or are
 // those of writing; after one only Abort is useful.
-func (w *Writer) Blob(b *Blob) error { return put(w, Blobs, b) }
+func (w *Writer) Blob(b *Blob) error {
+	shared, err := w.follow(Blobs, b.ID[:])
+	if err != nil || !b.fits(w.head.Position) {
+		return w.refuse(err, b)
+	}
+	d, f := w.digest.begin(Blobs), b.flags()
+	d.plain = b.appendRow(d.plain, 0, f)
+	if w.took(b.appendRow(w.block, shared, f), b.ID[:]) {
+		return nil
+	}
+	return w.next(b.AppendPlain, b.ID[:])
+}
 
 // Registration adds a row; see Blob.
-func (w *Writer) Registration(r *Registration) error { return put(w, Registrations, r) }
+func (w *Writer) Registration(r *Registration) error {
+	shared, err := w.follow(Registrations, r.Key[:])
+	if err != nil || !r.fits(w.head.Position) {
+		return w.refuse(err, r)
+	}
+	d, f := w.digest.begin(Registrations), r.flags()
+	d.plain = r.appendRow(d.plain, 0, f)
+	if w.took(r.appendRow(w.block, shared, f), r.Key[:]) {
+		return nil
+	}
+	return w.next(r.AppendPlain, r.Key[:])
+}
 
 // Pooled adds a row; see Blob.
-func (w *Writer) Pooled(p *Pooled) error { return put(w, PooledRegistrations, p) }
+func (w *Writer) Pooled(p *Pooled) error {
+	shared, err := w.follow(PooledRegistrations, p.Key[:])
+	if err != nil || !p.fits(w.head.Position) {
+		return w.refuse(err, p)
+	}
+	d, f := w.digest.begin(PooledRegistrations), p.flags()
+	d.plain = p.appendRow(d.plain, 0, f)
+	if w.took(p.appendRow(w.block, shared, f), p.Key[:]) {
+		return nil
+	}
+	return w.next(p.AppendPlain, p.Key[:])
+}
 
 // Pool adds a row; see Blob. At most MaxPools are accepted, dropped ones among
 // them.
-func (w *Writer) Pool(p *Pool) error { return put(w, Pools, p) }
+func (w *Writer) Pool(p *Pool) error {
+	shared, err := w.follow(Pools, p.ID[:])
+	if err != nil || !p.fits(w.head.Position) {
+		return w.refuse(err, p)
+	}
+	d, f := w.digest.begin(Pools), p.flags()
+	d.plain = p.appendRow(d.plain, 0, f)
+	if w.took(p.appendRow(w.block, shared, f), p.ID[:]) {
+		return nil
+	}
+	return w.next(p.AppendPlain, p.ID[:])
+}
+
+// refuse reports why a row cannot be added: err, or what is wrong about it.
+func (w *Writer) refuse(err error, row interface {
+	Entry
+	fits(position uint64) bool
+}) error {
+	switch {
+	case err != nil:
+		return err
+	case row.fits(math.MaxUint64):
+		return w.fail(fmt.Errorf("%w: %x of %v names a position beyond the snapshot's, %d: %+v",
+			ErrRow, row.RowKey(), row.Table(), w.head.Position, row))
+	}
+	return w.fail(fmt.Errorf("%w: %x of %v has values that do not fit together: %+v", ErrRow, row.RowKey(), row.Table(), row))
+}
 
 // DropBlob, in an incremental snapshot, drops a key that its base has. Errors are
 // those of Blob.
@@ -151,24 +211,12 @@ func (w *Writer) drop(t Table, key []byte) error {
 	if w.head.Base == nil {
 		return w.fail(fmt.Errorf("%w: a full snapshot drops nothing, not %x of %v", ErrRow, key, t))
 	}
-	return w.append(w.digest.addDrop(t, key), key, shared)
-}
-
-// put adds a row of any table.
-func put[R any, P Row[R]](w *Writer, t Table, row P) error {
-	key := row.RowKey()
-	shared, err := w.follow(t, key)
-	if err != nil {
-		return err
+	d := w.digest.begin(t)
+	d.plain = appendDrop(d.plain, key, 0)
+	if w.took(appendDrop(w.block, key, shared), key) {
+		return nil
 	}
-	if err := row.check(); err != nil {
-		return w.fail(err)
-	}
-	if row.newest() > w.head.Position {
-		return w.fail(fmt.Errorf("%w: %x of %v names position %d, beyond the snapshot's %d",
-			ErrRow, key, t, row.newest(), w.head.Position))
-	}
-	return w.append(add(w.digest, t, row), key, shared)
+	return w.next(func(dst []byte) []byte { return appendDrop(dst, key, 0) }, key)
 }
 
 // follow checks that a key may come next, and returns how much of it the key
@@ -191,33 +239,33 @@ func (w *Writer) follow(t Table, key []byte) (shared int, err error) {
 	if !w.any {
 		return 0, nil
 	}
-	shared = commonPrefix(w.last[:], key)
-	if shared == len(key) || key[shared] < w.last[shared] {
+	if shared = commonPrefix(w.last[:], key); shared == len(key) || key[shared] < w.last[shared] {
 		return 0, w.fail(fmt.Errorf("%w: in %v %x follows %x", ErrOrder, t, key, w.last[:len(key)]))
 	}
 	return shared, nil
 }
 
-// append puts a row into the block, or begins the next block with it.
-func (w *Writer) append(plain, key []byte, shared int) error {
-	omitted := shared // bytes of the key that the shared prefix saves
-	if w.table != Blobs && plain[1]&rowNative != 0 {
-		omitted = min(shared, 32)
+// took makes block, which has a row more, the block under way, if it may be so
+// long.
+func (w *Writer) took(block, key []byte) bool {
+	if w.rows == 0 || len(block) > blockHeader+blockPayload {
+		return false
 	}
-	if len(w.block)-blockHeader+len(plain)-omitted > blockPayload {
-		if err := w.endBlock(); err != nil {
-			return err
-		}
-	}
-	if w.rows == 0 {
-		shared, omitted = 0, 0
-		copy(w.first[:], key)
-	}
-	w.block = append(w.block, byte(shared), plain[1])
-	w.block = append(w.block, plain[2+omitted:]...)
+	w.block = block
 	w.rows++
 	copy(w.last[:], key)
-	w.any = true
+	return true
+}
+
+// next begins a block with a row in plain form.
+func (w *Writer) next(plain func(dst []byte) []byte, key []byte) error {
+	if err := w.endBlock(); err != nil {
+		return err
+	}
+	w.block = plain(w.block)
+	w.rows, w.any = 1, true
+	copy(w.first[:], key)
+	copy(w.last[:], key)
 	return nil
 }
 
