@@ -155,15 +155,16 @@ func (n *node) openCatalog(ctx context.Context) error {
 	}
 	record, _, err := checkpoint.ReadMirror(n.cfg.StateDir)
 	known := err == nil && record.Progress != nil && record.Progress.Bound == reader.Bound()
-	if !known {
+	if err = nil; !known {
 		err = reader.Verify(ctx)
-	} else {
-		err = nil
+	}
+	if err == nil && (!known || reader.Totals().Unsized > 0) {
+		err = refuseUnverifiable(ctx, reader)
 	}
 	if err = errors.Join(err, reader.Close()); err != nil {
 		return withCode(exitConfig, fmt.Errorf("catalog: %w", err))
 	}
-	if n.catalog, err = catalog.NewFile(catalog.FileConfig{Path: n.cfg.Catalog}); err != nil {
+	if n.catalog, err = catalog.NewFile(catalog.FileConfig{Path: n.cfg.Catalog, Accept: refuseUnverifiable}); err != nil {
 		return withCode(exitConfig, err)
 	}
 	n.closeLater(n.catalog)

@@ -22,6 +22,11 @@ type FileConfig struct {
 	// directory changes, which network file systems and links do not tell;
 	// default 15 s.
 	PollInterval time.Duration
+	// Accept looks at a file that is proven whole before it replaces the pinned
+	// one, and returns an error that wraps recovery.ErrMisconfigured to refuse it;
+	// nil: all are accepted. The first file is not looked at: whoever makes the
+	// catalog does.
+	Accept func(ctx context.Context, r *snapshot.Reader) error
 }
 
 func (c FileConfig) withDefaults() FileConfig {
@@ -165,15 +170,26 @@ func (f *File) replacement(ctx context.Context, open *openFile) (*openFile, erro
 		f.reject(there, err)
 		return nil, nil
 	}
-	if err := next.reader.Verify(ctx); err != nil {
+	if err := f.prove(ctx, next.reader); err != nil {
 		next.release()
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
-		f.reject(next.info, fmt.Errorf("verify catalog: %w", err))
+		f.reject(next.info, err)
 		return nil, nil
 	}
 	return next, nil
+}
+
+// prove reads all of a file, and asks whether it is accepted.
+func (f *File) prove(ctx context.Context, r *snapshot.Reader) error {
+	if err := r.Verify(ctx); err != nil {
+		return fmt.Errorf("verify catalog: %w", err)
+	}
+	if f.cfg.Accept == nil {
+		return nil
+	}
+	return f.cfg.Accept(ctx, r)
 }
 
 // install makes next the pinned file, taking over the caller's reference.
@@ -212,7 +228,8 @@ func (f *File) reject(info os.FileInfo, err error) {
 
 func provenBad(err error) bool {
 	var corrupt *snapshot.CorruptError
-	return errors.As(err, &corrupt) || errors.Is(err, snapshot.ErrNotSnapshot) || errors.Is(err, snapshot.ErrUnsupported)
+	return errors.As(err, &corrupt) || errors.Is(err, snapshot.ErrNotSnapshot) || errors.Is(err, snapshot.ErrUnsupported) ||
+		errors.Is(err, recovery.ErrMisconfigured)
 }
 
 // settle forgets a rejected file after the pinned one came back.
