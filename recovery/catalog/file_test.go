@@ -68,7 +68,8 @@ func TestFileRefused(t *testing.T) {
 	}{
 		"another file":      {[]byte("epoch: 7\n"), true},
 		"another version":   {edited(9, 2), true},
-		"another kind":      {edited(10, 3), true},
+		"another kind":      {edited(10, 2), true},
+		"incremental":       {incremental(t), true},
 		"empty":             {nil, false},
 		"cut":               {raw[:len(raw)-1], false},
 		"damaged":           {edited(20, 1), false},
@@ -88,6 +89,26 @@ func TestFileRefused(t *testing.T) {
 			}
 		})
 	}
+}
+
+// incremental returns a snapshot that is no catalog by itself.
+func incremental(t *testing.T) []byte {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "incremental.rsnap")
+	w, err := snapshot.Create(path, snapshot.Header{
+		Stamp: recovery.Stamp{Network: "n", Epoch: 1, Position: 2}, Base: &recovery.Ancestor{Position: 1},
+	})
+	if err == nil {
+		err = w.Close()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return raw
 }
 
 func TestFileComesLater(t *testing.T) {

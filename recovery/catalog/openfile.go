@@ -27,6 +27,9 @@ func openCatalog(path string) (*openFile, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open catalog: %w", err)
 	}
+	if r.Header().Kind() != snapshot.Full {
+		return nil, errors.Join(fmt.Errorf("%w: %s is incremental, and no catalog by itself", snapshot.ErrUnsupported, path), r.Close())
+	}
 	info, err := r.Stat()
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open catalog: %w", err), r.Close())

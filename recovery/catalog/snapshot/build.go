@@ -124,6 +124,8 @@ func (b *builder) sortBlobs() error {
 func (b *builder) settings() error {
 	c := &b.cfg
 	switch {
+	case c.Base != nil && c.Base.head.Base != nil:
+		return fmt.Errorf("%w: the base is an incremental snapshot, %s", ErrBuild, c.Base.Path())
 	case c.Base != nil:
 		b.head.Stamp = c.Base.head.Stamp
 		if c.Network != "" && c.Network != b.head.Network {
@@ -234,13 +236,13 @@ func (l baseLook) at(id recovery.BlobID) (*Blob, *Registration, error) {
 	if l.blobs == nil {
 		return nil, nil, nil
 	}
-	if err := l.blobs.seek(id); err != nil {
+	if err := l.blobs.Seek(id); err != nil {
 		return nil, nil, err
 	}
 	if !l.blobs.held || l.blobs.row.ID != id {
 		return nil, nil, nil
 	}
-	if err := l.regs.seek(id); err != nil {
+	if err := l.regs.Seek(id); err != nil {
 		return nil, nil, err
 	}
 	for {
@@ -291,7 +293,7 @@ func (none[R]) Next() (*R, error) { return nil, nil }
 
 // weave writes a table's rows and count others, made by at in key order, in
 // one rising order. Where both have a key, the other one wins.
-func weave[R any, P codec[R]](ctx context.Context, old Cursor[R], count int, put func(*R) error, at func(int) *R) error {
+func weave[R any, P Row[R]](ctx context.Context, old Cursor[R], count int, put func(*R) error, at func(int) *R) error {
 	row, err := old.Next()
 	var other *R
 	for i, looked := 0, 0; err == nil; looked++ {
@@ -305,11 +307,11 @@ func weave[R any, P codec[R]](ctx context.Context, old Cursor[R], count int, put
 		switch {
 		case row == nil && other == nil:
 			return nil
-		case other == nil || row != nil && rising(P(row).key(), P(other).key()):
+		case other == nil || row != nil && rising(P(row).RowKey(), P(other).RowKey()):
 			if err = put(row); err == nil {
 				row, err = old.Next()
 			}
-		case row != nil && string(P(row).key()) == string(P(other).key()):
+		case row != nil && string(P(row).RowKey()) == string(P(other).RowKey()):
 			row, err = old.Next() // replaced
 		default:
 			err, other = put(other), nil

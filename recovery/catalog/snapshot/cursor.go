@@ -2,6 +2,7 @@ package snapshot
 
 import (
 	"bytes"
+	"fmt"
 
 	"github.com/recoverd/recoverd/recovery"
 )
@@ -13,23 +14,61 @@ type Cursor[R any] interface {
 	Next() (*R, error)
 }
 
-// cursor reads a table of a file, one block at a time, into memory of its own.
-type cursor[R any, P codec[R]] struct {
-	r     *Reader
-	table Table
-	row   R      // the last row read
-	any   bool   // row is set, and the next row read follows it
-	held  bool   // row is yet to be returned
-	next  int    // the block after the loaded one
-	raw   []byte // the loaded block's memory
-	rest  []byte // what is left of its payload
-	left  uint32 // rows in rest
-	end   int64  // file offset of the end of its payload
-	err   error
+// Seeker is a cursor that can be moved.
+type Seeker[R any] interface {
+	Cursor[R]
+	// Seek makes Next return the first row whose key begins with id or more.
+	Seek(id recovery.BlobID) error
 }
 
-func newCursor[R any, P codec[R]](r *Reader, t Table) *cursor[R, P] {
-	return &cursor[R, P]{r: r, table: t}
+// DeltaCursor yields what changes in one table, in strictly increasing key
+// order: rows to put in, and keys to drop, of which row holds nothing but the
+// key. After the last one, and only there, row is nil without an error. The row
+// is overwritten by the next call. An error sticks.
+type DeltaCursor[R any] interface {
+	Next() (row *R, dropped bool, err error)
+	// Seek makes Next return the first one whose key begins with id or more.
+	Seek(id recovery.BlobID) error
+}
+
+// cursor reads a table of a file, one block at a time, into memory of its own.
+// By itself it is the cursor of a full snapshot.
+type cursor[R any, P Row[R]] struct {
+	r       *Reader
+	table   Table
+	delta   bool   // keys may be dropped
+	row     R      // the last row read
+	dropped bool   // row is a dropped key
+	any     bool   // row is set, and the next row read follows it
+	held    bool   // row is yet to be returned
+	next    int    // the block after the loaded one
+	raw     []byte // the loaded block's memory
+	rest    []byte // what is left of its payload
+	left    uint32 // rows in rest
+	end     int64  // file offset of the end of its payload
+	err     error
+}
+
+// newCursor returns a cursor over a table of r, which holds whole tables.
+func newCursor[R any, P Row[R]](r *Reader, t Table) *cursor[R, P] {
+	c := &cursor[R, P]{r: r, table: t}
+	if base := r.head.Base; base != nil {
+		c.err = fmt.Errorf("%w: %s changes the state at position %d, and is read over it", ErrKind, r.d.path, base.Position)
+	}
+	return c
+}
+
+// deltaCursor is the cursor of an incremental snapshot.
+type deltaCursor[R any, P Row[R]] struct{ cursor[R, P] }
+
+func newDeltaCursor[R any, P Row[R]](r *Reader, t Table) *deltaCursor[R, P] {
+	return &deltaCursor[R, P]{cursor[R, P]{r: r, table: t, delta: r.head.Base != nil}}
+}
+
+// Next implements DeltaCursor.
+func (c *deltaCursor[R, P]) Next() (row *R, dropped bool, err error) {
+	row, err = c.cursor.Next()
+	return row, row != nil && c.dropped, err
 }
 
 // Next implements Cursor.
@@ -41,11 +80,21 @@ func (c *cursor[R, P]) Next() (*R, error) {
 	if c.left == 0 || c.err != nil {
 		return c.nextBlock()
 	}
-	n, err := P(&c.row).parse(c.rest, false)
+	n, err := c.parse(false)
 	if err != nil {
 		return nil, c.damaged(err)
 	}
 	return c.took(n)
+}
+
+// parse reads the row at the beginning of rest.
+func (c *cursor[R, P]) parse(first bool) (int, error) {
+	if c.delta {
+		if c.dropped = len(c.rest) > 1 && c.rest[1]&rowDropped != 0; c.dropped {
+			return parseDrop[R, P](&c.row, c.rest, first)
+		}
+	}
+	return P(&c.row).parse(c.rest, first)
 }
 
 // took ends the reading of a row of n bytes.
@@ -98,9 +147,9 @@ func (c *cursor[R, P]) blockCap() int {
 // it but must follow it.
 func (c *cursor[R, P]) firstRow(b block) (*R, error) {
 	var before [64]byte
-	key := P(&c.row).key()
+	key := P(&c.row).RowKey()
 	copy(before[:], key)
-	n, err := P(&c.row).parse(c.rest, true)
+	n, err := c.parse(true)
 	switch {
 	case err != nil:
 		return nil, c.damaged(err)
@@ -114,15 +163,14 @@ func (c *cursor[R, P]) firstRow(b block) (*R, error) {
 	return c.took(n)
 }
 
-// seek makes Next return the first row whose key begins with id or more. It
-// reads at most the block where that row must be, from its beginning, and goes
-// on from the present row where that is nearer.
-func (c *cursor[R, P]) seek(id recovery.BlobID) error {
+// Seek implements Seeker. It reads at most the block where that row must be,
+// from its beginning, and goes on from the present row where that is nearer.
+func (c *cursor[R, P]) Seek(id recovery.BlobID) error {
 	if c.err != nil {
 		return c.err
 	}
 	target := c.r.index.seek(c.table, id)
-	forward := c.any && target == c.next-1 && rising(P(&c.row).key()[:32], id[:])
+	forward := c.any && target == c.next-1 && rising(P(&c.row).RowKey()[:32], id[:])
 	if !forward {
 		c.next, c.left, c.any = target, 0, false
 	}
@@ -132,16 +180,11 @@ func (c *cursor[R, P]) seek(id recovery.BlobID) error {
 		if row == nil || err != nil {
 			return err
 		}
-		if !rising(P(row).key()[:32], id[:]) {
+		if !rising(P(row).RowKey()[:32], id[:]) {
 			c.held = true
 			return nil
 		}
 	}
-}
-
-// rewind makes Next return the table's first row.
-func (c *cursor[R, P]) rewind() {
-	c.next, c.left, c.any, c.held = 0, 0, false, false
 }
 
 func (c *cursor[R, P]) damaged(err error) error {
@@ -151,11 +194,6 @@ func (c *cursor[R, P]) damaged(err error) error {
 
 // offset is where the next row begins in the file.
 func (c *cursor[R, P]) offset() int64 { return c.end - int64(len(c.rest)) }
-
-// seekEnd makes Next return nothing more.
-func (c *cursor[R, P]) seekEnd() {
-	c.next, c.left, c.any, c.held = len(c.r.index.of(c.table)), 0, false, false
-}
 
 // gainedAt is a row's gained position, given the snapshot's: unknown counts as
 // the newest (DESIGN 1).

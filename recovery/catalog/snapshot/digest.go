@@ -34,15 +34,27 @@ func newContentDigest() *contentDigest {
 
 // add takes a row of t, in the order of tables and keys, and returns its plain
 // form, which is valid until the next call.
-func add[R any, P codec[R]](c *contentDigest, t Table, row P) []byte {
+func add[R any, P Row[R]](c *contentDigest, t Table, row P) []byte {
+	start := c.begin(t)
+	c.plain = row.AppendPlain(c.plain)
+	return c.plain[start:]
+}
+
+// addDrop is add for a dropped key.
+func (c *contentDigest) addDrop(t Table, key []byte) []byte {
+	start := c.begin(t)
+	c.plain = appendDrop(c.plain, key)
+	return c.plain[start:]
+}
+
+// begin makes room for a row of t and returns where it begins.
+func (c *contentDigest) begin(t Table) int {
 	if t != c.table || len(c.plain) >= digestBatch {
 		c.flush()
 		c.table = t
 	}
-	start := len(c.plain)
-	c.plain = row.appendPlain(c.plain)
 	*c.counts.of(t)++
-	return c.plain[start:]
+	return len(c.plain)
 }
 
 func (c *contentDigest) flush() {
@@ -50,15 +62,15 @@ func (c *contentDigest) flush() {
 	c.plain = c.plain[:0]
 }
 
-// sum ends the digest of a full snapshot with that stamp.
-func (c *contentDigest) sum(s recovery.Stamp) recovery.Digest {
+// sum ends the digest of a snapshot with that header.
+func (c *contentDigest) sum(h Header) recovery.Digest {
 	c.flush()
-	b := append([]byte(digestDomain), byte(Full))
-	b = append(b, make([]byte, 8+32)...) // no base
-	b = append(b, byte(len(s.Network)))
-	b = append(b, s.Network...)
-	b = binary.BigEndian.AppendUint32(b, s.Epoch)
-	b = binary.BigEndian.AppendUint64(b, s.Position)
+	b := append([]byte(digestDomain), byte(h.Kind()))
+	b = h.appendBase(b)
+	b = append(b, byte(len(h.Network)))
+	b = append(b, h.Network...)
+	b = binary.BigEndian.AppendUint32(b, h.Epoch)
+	b = binary.BigEndian.AppendUint64(b, h.Position)
 	for t := Blobs; t <= Pools; t++ {
 		b = binary.BigEndian.AppendUint64(b, *c.counts.of(t))
 		b = c.tables[t-1].Sum(b)

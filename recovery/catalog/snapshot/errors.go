@@ -12,6 +12,9 @@ var (
 	// ErrUnsupported: a snapshot, but of a version or kind that this program
 	// does not read. It is left untouched.
 	ErrUnsupported = errors.New("snapshot: unsupported version or kind")
+	// ErrKind: a full snapshot where an incremental one is needed, or the other
+	// way round.
+	ErrKind = errors.New("snapshot: wrong kind")
 	// ErrOrder: rows were not given in strictly increasing key order, or a
 	// table after a later one.
 	ErrOrder = errors.New("snapshot: rows out of order")

@@ -49,8 +49,8 @@ func FuzzRows(f *testing.F) {
 		table Table
 		plain []byte
 	}{
-		{Blobs, s.blobs[2].appendPlain(nil)}, {Registrations, s.regs[1].appendPlain(nil)},
-		{PooledRegistrations, s.pooled[0].appendPlain(nil)}, {Pools, s.pools[1].appendPlain(nil)},
+		{Blobs, s.blobs[2].AppendPlain(nil)}, {Registrations, s.regs[1].AppendPlain(nil)},
+		{PooledRegistrations, s.pooled[0].AppendPlain(nil)}, {Pools, s.pools[1].AppendPlain(nil)},
 	} {
 		f.Add(byte(seed.table), uint32(1), seed.plain)
 	}

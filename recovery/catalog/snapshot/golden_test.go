@@ -151,7 +151,7 @@ func TestEveryTruncation(t *testing.T) {
 func TestUnknownVersionUntouched(t *testing.T) {
 	for name, edit := range map[string]func([]byte){
 		"version":     func(b []byte) { b[headerVersion+1] = 2 },
-		"kind":        func(b []byte) { b[headerKind] = byte(Incremental) },
+		"kind":        func(b []byte) { b[headerKind] = 3 },
 		"chunk":       func(b []byte) { b[headerChunk+3] = 1 },
 		"chunk count": func(b []byte) { b[headerNetwork-1] = 2 },
 	} {

@@ -21,8 +21,8 @@ type Kind uint8
 const (
 	// Full: the whole state.
 	Full Kind = 1
-	// Incremental: what changed since a base. The header has room for it; this
-	// version neither writes nor reads one.
+	// Incremental: what is other than in a base, which is a full snapshot: rows to
+	// put in, and keys to drop.
 	Incremental Kind = 2
 )
 
@@ -42,16 +42,26 @@ const (
 	MaxAncestors = 256
 )
 
-// Header says which state a file holds. Kind, base and chunk are not in it
-// while only whole, full snapshots exist.
+// Header says which state a file holds.
 type Header struct {
 	// Stamp is the state's network, epoch and position: the number of the last
 	// event in it.
 	recovery.Stamp
+	// Base names the full snapshot that an incremental one changes, which lies at
+	// a lower position; nil in a full one.
+	Base *recovery.Ancestor
 	// Ancestors are states that this one descends from, by strictly rising
 	// positions below its own; at most MaxAncestors. They are what this node
 	// knows, so the digest does not cover them.
 	Ancestors []recovery.Ancestor
+}
+
+// Kind tells a full snapshot from an incremental one.
+func (h Header) Kind() Kind {
+	if h.Base != nil {
+		return Incremental
+	}
+	return Full
 }
 
 // Validate reports, wrapping ErrRow, the first field that a file can't hold.
@@ -61,6 +71,8 @@ func (h Header) Validate() error {
 		return fmt.Errorf("%w: the network's name has %d bytes, want 1 to %d", ErrRow, len(h.Network), MaxNetwork)
 	case !utf8.ValidString(h.Network):
 		return fmt.Errorf("%w: the network's name is not UTF-8", ErrRow)
+	case h.Base != nil && h.Base.Position >= h.Position:
+		return fmt.Errorf("%w: position %d is not above the base's, %d", ErrRow, h.Position, h.Base.Position)
 	case len(h.Ancestors) > MaxAncestors:
 		return fmt.Errorf("%w: %d ancestors, at most %d are kept", ErrRow, len(h.Ancestors), MaxAncestors)
 	}
@@ -113,11 +125,11 @@ func (h Header) appendTo(dst []byte) []byte {
 	start := len(dst)
 	dst = append(dst, magic...)
 	dst = binary.BigEndian.AppendUint16(dst, Version)
-	dst = append(dst, byte(Full), 0)
+	dst = append(dst, byte(h.Kind()), 0)
 	dst = binary.BigEndian.AppendUint32(dst, 0) // length, below
 	dst = binary.BigEndian.AppendUint32(dst, h.Epoch)
 	dst = binary.BigEndian.AppendUint64(dst, h.Position)
-	dst = append(dst, make([]byte, 8+32)...)    // no base
+	dst = h.appendBase(dst)
 	dst = binary.BigEndian.AppendUint32(dst, 0) // chunk 0
 	dst = binary.BigEndian.AppendUint32(dst, 1) // of 1
 	dst = append(dst, byte(len(h.Network)))
@@ -129,6 +141,15 @@ func (h Header) appendTo(dst []byte) []byte {
 	}
 	binary.BigEndian.PutUint32(dst[start+headerLength:], uint32(len(dst)-start+crcLength))
 	return binary.BigEndian.AppendUint32(dst, crc32.Checksum(dst[start:], castagnoli()))
+}
+
+// appendBase appends position and digest of the base, or zeros.
+func (h Header) appendBase(dst []byte) []byte {
+	if h.Base == nil {
+		return append(dst, make([]byte, headerAncestor)...)
+	}
+	dst = binary.BigEndian.AppendUint64(dst, h.Base.Position)
+	return append(dst, h.Base.Digest[:]...)
 }
 
 // readHeader reads and checks the header and returns its length.
@@ -172,8 +193,8 @@ func checkFormat(fixed []byte, d damage) error {
 	if v := binary.BigEndian.Uint16(fixed[headerVersion:]); v != Version {
 		return fmt.Errorf("%w: %s has version %d, this program reads %d", ErrUnsupported, d.path, v, Version)
 	}
-	if k := Kind(fixed[headerKind]); k != Full {
-		return fmt.Errorf("%w: %s is of kind %v, this program reads full ones", ErrUnsupported, d.path, k)
+	if k := Kind(fixed[headerKind]); k != Full && k != Incremental {
+		return fmt.Errorf("%w: %s is of %v, this program reads full and incremental ones", ErrUnsupported, d.path, k)
 	}
 	if chunk := fixed[headerChunk:headerNetwork]; string(chunk) != "\x00\x00\x00\x00\x00\x00\x00\x01" {
 		return fmt.Errorf("%w: %s is chunk %d of %d, this program reads whole ones", ErrUnsupported, d.path,
@@ -184,7 +205,13 @@ func checkFormat(fixed []byte, d damage) error {
 
 // parseHeader reads a header whose fixed part, length and checksum are good.
 func parseHeader(body []byte) (h Header, err error) {
-	if body[headerKind+1] != 0 || string(body[headerBase:headerChunk]) != string(make([]byte, 8+32)) {
+	base := body[headerBase:headerChunk]
+	switch {
+	case body[headerKind+1] != 0:
+		return h, fmt.Errorf("%w: byte %d of the header is not 0", ErrRow, headerKind+1)
+	case Kind(body[headerKind]) == Incremental:
+		h.Base = &recovery.Ancestor{Position: binary.BigEndian.Uint64(base), Digest: recovery.Digest(base[8:])}
+	case string(base) != string(make([]byte, headerAncestor)):
 		return h, fmt.Errorf("%w: a full snapshot with a base", ErrRow)
 	}
 	h.Epoch = binary.BigEndian.Uint32(body[headerEpoch:])

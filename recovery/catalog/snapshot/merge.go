@@ -71,20 +71,46 @@ func (m *Merge) step(row *recovery.Row) (more, certified bool, err error) {
 	if b == nil {
 		return false, false, m.drained()
 	}
+	certified, err = m.take(b, row)
+	return true, certified, err
+}
+
+// find looks at id, which is the first blob that can come; registrations of it
+// without a blob are dangling, those of later ones are not looked at.
+func (m *Merge) find(id recovery.BlobID, row *recovery.Row) (certified bool, err error) {
+	if err := m.prime(); err != nil {
+		return false, err
+	}
+	b, err := m.cfg.Blobs.Next()
+	switch {
+	case err != nil:
+		return false, err
+	case b != nil && b.ID == id:
+		return m.take(b, row)
+	case m.own != nil && m.own.Key.Blob() == id:
+		return false, orphan(&m.own.Key)
+	case m.pooled != nil && m.pooled.Key.Blob() == id:
+		return false, orphan(&m.pooled.Key)
+	}
+	return false, nil
+}
+
+// take merges a blob's registrations, which come next.
+func (m *Merge) take(b *Blob, row *recovery.Row) (certified bool, err error) {
 	row.CertifiedEpoch, row.EndEpoch, row.Gained = 0, 0, 0
 	own, err := m.takeOwn(&b.ID, row)
 	if err != nil {
-		return false, false, err
+		return false, err
 	}
 	pooled, err := m.takePooled(&b.ID, row)
 	if err != nil {
-		return false, false, err
+		return false, err
 	}
 	if !own && !pooled || b.Invalidated != 0 {
-		return true, false, nil
+		return false, nil
 	}
 	row.Blob, row.Stored = b.Blob, false
-	return true, true, nil
+	return true, nil
 }
 
 func (m *Merge) prime() (err error) {

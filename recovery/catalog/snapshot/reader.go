@@ -1,6 +1,7 @@
 package snapshot
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -68,12 +69,15 @@ func NewReader(name string, src io.ReaderAt, size int64) (*Reader, error) {
 	if r.head, headerLen, err = readHeader(src, size, r.d); err != nil {
 		return nil, err
 	}
-	if r.end, err = readTrailer(src, headerLen, size, r.d); err != nil {
+	if r.end, err = readTrailer(src, r.head.Kind(), headerLen, size, r.d); err != nil {
 		return nil, err
 	}
 	r.index, err = readIndex(src, headerLen, r.end.indexOffset, r.end.indexLength, r.end.totals.Rows, r.d)
 	if err != nil {
 		return nil, err
+	}
+	if r.head.Base != nil {
+		return r, nil
 	}
 	return r, r.loadPools()
 }
@@ -123,25 +127,60 @@ func (r *Reader) Bound() recovery.Bound {
 	return recovery.Bound{Stamp: r.head.Stamp, Digest: r.end.digest}
 }
 
-// Blobs returns a cursor over the blobs table.
+// Blobs implements State. The cursors of an incremental snapshot yield only an
+// error that wraps ErrKind: it is no state by itself.
 func (r *Reader) Blobs() Cursor[Blob] { return newCursor[Blob](r, Blobs) }
 
-// Registrations returns a cursor over the registrations table.
+// Registrations implements State; see Blobs.
 func (r *Reader) Registrations() Cursor[Registration] {
 	return newCursor[Registration](r, Registrations)
 }
 
-// Pooled returns a cursor over the pooled table.
+// Pooled implements State; see Blobs.
 func (r *Reader) Pooled() Cursor[Pooled] { return newCursor[Pooled](r, PooledRegistrations) }
 
-// Pools returns the pools by rising id. The slice is shared and read-only.
+// Pools implements State. An incremental snapshot has none.
 func (r *Reader) Pools() []Pool { return r.pools }
+
+// Cursors returns seekable cursors over the tables; see Blobs.
+func (r *Reader) Cursors() Cursors {
+	return Cursors{
+		Blobs: newCursor[Blob](r, Blobs), Registrations: newCursor[Registration](r, Registrations),
+		Pooled: newCursor[Pooled](r, PooledRegistrations),
+	}
+}
+
+// Lookup returns point look-ups in a full snapshot; see Blobs.
+func (r *Reader) Lookup() *Lookup { return NewLookup(r.Cursors(), r.pools) }
+
+// BlobDeltas returns what an incremental snapshot changes in the blobs table. In
+// a full one that is every row.
+func (r *Reader) BlobDeltas() DeltaCursor[Blob] { return newDeltaCursor[Blob](r, Blobs) }
+
+// RegistrationDeltas is BlobDeltas for the registrations table.
+func (r *Reader) RegistrationDeltas() DeltaCursor[Registration] {
+	return newDeltaCursor[Registration](r, Registrations)
+}
+
+// PooledDeltas is BlobDeltas for the pooled table.
+func (r *Reader) PooledDeltas() DeltaCursor[Pooled] {
+	return newDeltaCursor[Pooled](r, PooledRegistrations)
+}
+
+// PoolDeltas is BlobDeltas for the pools table.
+func (r *Reader) PoolDeltas() DeltaCursor[Pool] { return newDeltaCursor[Pool](r, Pools) }
 
 // findPool looks a pool up in a list by rising id.
 func findPool(pools []Pool, id PoolID) *Pool {
-	i := sort.Search(len(pools), func(i int) bool { return !rising(pools[i].ID[:], id[:]) })
+	i := lowerBound(pools, id[:])
 	if i < len(pools) && pools[i].ID == id {
 		return &pools[i]
 	}
 	return nil
+}
+
+// lowerBound returns the first of some rows, by rising keys, whose key begins
+// with prefix or more.
+func lowerBound[R any, P Row[R]](rows []R, prefix []byte) int {
+	return sort.Search(len(rows), func(i int) bool { return bytes.Compare(P(&rows[i]).RowKey()[:32], prefix) >= 0 })
 }

@@ -98,7 +98,7 @@ func plainBlobs(first byte, n int) payload {
 	for i := range n {
 		b := Blob{Blob: recovery.Blob{ID: recovery.BlobID{first, byte(i >> 8), byte(i)}, Encoding: recovery.Raw}}
 		b.Digest = b.ID
-		plain := b.appendPlain(nil)
+		plain := b.AppendPlain(nil)
 		if i == 0 {
 			p.first = b.ID
 		} else { // every id shares its first byte with the one before
@@ -168,15 +168,15 @@ func TestDanglingInFile(t *testing.T) {
 	row := func(table Table, plain []byte) payload {
 		return payload{table: table, rows: 1, first: [32]byte(plain[2:34]), bytes: plain}
 	}
-	blob := row(Blobs, s.blobs[0].appendPlain(nil))
+	blob := row(Blobs, s.blobs[0].AppendPlain(nil))
 	pooled := s.pooled[0]
 	pooled.Key = s.regs[0].Key
 	for name, blocks := range map[string][]payload{
-		"no blob":           {row(Registrations, s.regs[0].appendPlain(nil))},
-		"blob before it":    {blob, row(Registrations, s.regs[1].appendPlain(nil))},
-		"no blob, pooled":   {row(PooledRegistrations, pooled.appendPlain(nil)), row(Pools, s.pools[1].appendPlain(nil))},
-		"no pool":           {blob, row(PooledRegistrations, pooled.appendPlain(nil))},
-		"position too high": {row(Pools, (&Pool{Gained: s.head.Position + 1}).appendPlain(nil))},
+		"no blob":           {row(Registrations, s.regs[0].AppendPlain(nil))},
+		"blob before it":    {blob, row(Registrations, s.regs[1].AppendPlain(nil))},
+		"no blob, pooled":   {row(PooledRegistrations, pooled.AppendPlain(nil)), row(Pools, s.pools[1].AppendPlain(nil))},
+		"no pool":           {blob, row(PooledRegistrations, pooled.AppendPlain(nil))},
+		"position too high": {row(Pools, (&Pool{Gained: s.head.Position + 1}).AppendPlain(nil))},
 	} {
 		r, err := inMemory(forge(s.head, blocks...))
 		if err == nil {

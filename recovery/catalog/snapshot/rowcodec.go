@@ -8,28 +8,6 @@ import (
 	"github.com/recoverd/recoverd/recovery"
 )
 
-// codec is what the writer, the cursors and the digest need of a row type.
-//
-// A row's bytes are the length of the key prefix shared with the row before
-// (u8), flags (u8), the rest of the key, and the values. With a shared length
-// of 0 they stand alone: the plain form, which begins a block and is what the
-// digest covers.
-type codec[R any] interface {
-	*R
-	// key returns the row's key; it aliases the row.
-	key() []byte
-	// check reports, wrapping ErrRow, what the format cannot hold.
-	check() error
-	// appendPlain appends the plain form.
-	appendPlain(dst []byte) []byte
-	// parse reads the row at the beginning of src over the row before it, and
-	// returns its length. first: the row begins a block. On an error the row is
-	// undefined.
-	parse(src []byte, first bool) (int, error)
-	// newest is the highest position the row names.
-	newest() uint64
-}
-
 // maxRow bounds the bytes of one row: the largest is a pooled registration,
 // 2 + 64 + 5 + 5 + 32 + 10.
 const maxRow = 128
@@ -43,8 +21,13 @@ const (
 	blobInvalidated = 0x40
 )
 
-func (b *Blob) key() []byte    { return b.ID[:] }
 func (b *Blob) newest() uint64 { return b.Invalidated }
+
+// Table implements Row.
+func (b *Blob) Table() Table { return Blobs }
+
+// RowKey implements Row.
+func (b *Blob) RowKey() []byte { return b.ID[:] }
 
 func (b *Blob) check() error {
 	switch {
@@ -74,7 +57,8 @@ func (b *Blob) flags() byte {
 	return f
 }
 
-func (b *Blob) appendPlain(dst []byte) []byte {
+// AppendPlain implements Row.
+func (b *Blob) AppendPlain(dst []byte) []byte {
 	f := b.flags()
 	dst = append(dst, 0, f)
 	dst = append(dst, b.ID[:]...)
@@ -90,8 +74,10 @@ func (b *Blob) appendPlain(dst []byte) []byte {
 	return dst
 }
 
+func (b *Blob) parseRowKey(src []byte, first bool) (int, error) { return parseKey(b.ID[:], src, first) }
+
 func (b *Blob) parse(src []byte, first bool) (int, error) {
-	n, err := parseKey(b.ID[:], src, first)
+	n, err := b.parseRowKey(src, first)
 	if err != nil {
 		return 0, err
 	}
@@ -135,8 +121,13 @@ const (
 	rowNative    = 0x20 // the object id is the blob id, and left out
 )
 
-func (r *Registration) key() []byte    { return r.Key[:] }
 func (r *Registration) newest() uint64 { return r.Gained }
+
+// Table implements Row.
+func (r *Registration) Table() Table { return Registrations }
+
+// RowKey implements Row.
+func (r *Registration) RowKey() []byte { return r.Key[:] }
 
 func (r *Registration) check() error {
 	if !r.Certified && r.CertifiedEpoch != 0 {
@@ -151,7 +142,8 @@ func (r *Registration) flags() byte {
 		flagIf(r.Key.native(), rowNative)
 }
 
-func (r *Registration) appendPlain(dst []byte) []byte {
+// AppendPlain implements Row.
+func (r *Registration) AppendPlain(dst []byte) []byte {
 	f := r.flags()
 	dst = appendPair(dst, f, &r.Key)
 	dst = binary.AppendUvarint(dst, uint64(r.RegisteredEpoch))
@@ -167,8 +159,12 @@ func (r *Registration) appendPlain(dst []byte) []byte {
 	return dst
 }
 
+func (r *Registration) parseRowKey(src []byte, first bool) (int, error) {
+	return parsePair(&r.Key, src, first)
+}
+
 func (r *Registration) parse(src []byte, first bool) (int, error) {
-	n, err := parsePair(&r.Key, src, first)
+	n, err := r.parseRowKey(src, first)
 	if err != nil {
 		return 0, err
 	}
@@ -192,8 +188,13 @@ func (r *Registration) parse(src []byte, first bool) (int, error) {
 	return in.n, nil
 }
 
-func (p *Pooled) key() []byte    { return p.Key[:] }
 func (p *Pooled) newest() uint64 { return p.Gained }
+
+// Table implements Row.
+func (p *Pooled) Table() Table { return PooledRegistrations }
+
+// RowKey implements Row.
+func (p *Pooled) RowKey() []byte { return p.Key[:] }
 
 func (p *Pooled) check() error {
 	if !p.Certified && p.CertifiedEpoch != 0 {
@@ -202,7 +203,8 @@ func (p *Pooled) check() error {
 	return nil
 }
 
-func (p *Pooled) appendPlain(dst []byte) []byte {
+// AppendPlain implements Row.
+func (p *Pooled) AppendPlain(dst []byte) []byte {
 	f := flagIf(p.Certified, rowCertified) | flagIf(p.Gained != 0, rowGained) | flagIf(p.Key.native(), rowNative)
 	dst = appendPair(dst, f, &p.Key)
 	dst = binary.AppendUvarint(dst, uint64(p.RegisteredEpoch))
@@ -216,8 +218,12 @@ func (p *Pooled) appendPlain(dst []byte) []byte {
 	return dst
 }
 
+func (p *Pooled) parseRowKey(src []byte, first bool) (int, error) {
+	return parsePair(&p.Key, src, first)
+}
+
 func (p *Pooled) parse(src []byte, first bool) (int, error) {
-	n, err := parsePair(&p.Key, src, first)
+	n, err := p.parseRowKey(src, first)
 	if err != nil {
 		return 0, err
 	}
@@ -239,11 +245,18 @@ func (p *Pooled) parse(src []byte, first bool) (int, error) {
 	return in.n, nil
 }
 
-func (p *Pool) key() []byte    { return p.ID[:] }
 func (p *Pool) newest() uint64 { return p.Gained }
-func (p *Pool) check() error   { return nil }
 
-func (p *Pool) appendPlain(dst []byte) []byte {
+// Table implements Row.
+func (p *Pool) Table() Table { return Pools }
+
+// RowKey implements Row.
+func (p *Pool) RowKey() []byte { return p.ID[:] }
+
+func (p *Pool) check() error { return nil }
+
+// AppendPlain implements Row.
+func (p *Pool) AppendPlain(dst []byte) []byte {
 	dst = append(dst, 0, flagIf(p.EndEpoch == recovery.EpochForever, rowEndless)|flagIf(p.Gained != 0, rowGained))
 	dst = append(dst, p.ID[:]...)
 	dst = binary.AppendUvarint(dst, uint64(p.StartEpoch))
@@ -256,8 +269,10 @@ func (p *Pool) appendPlain(dst []byte) []byte {
 	return dst
 }
 
+func (p *Pool) parseRowKey(src []byte, first bool) (int, error) { return parseKey(p.ID[:], src, first) }
+
 func (p *Pool) parse(src []byte, first bool) (int, error) {
-	n, err := parseKey(p.ID[:], src, first)
+	n, err := p.parseRowKey(src, first)
 	if err != nil {
 		return 0, err
 	}

@@ -7,94 +7,82 @@ import (
 	"github.com/recoverd/recoverd/recovery"
 )
 
-// Scan yields the certified blobs of a file in id order, from any place. It
-// holds at most one block of each table. One goroutine uses it at a time; after
-// an error it is of no more use.
+// Scan yields the certified blobs of a state in id order, from any place. Over a
+// file it holds at most one block of each table. One goroutine uses it at a
+// time; after an error it is of no more use.
 type Scan struct {
-	r      *Reader
-	blobs  *cursor[Blob, *Blob]
-	own    *cursor[Registration, *Registration]
-	pooled *cursor[Pooled, *Pooled]
-	merge  *Merge
+	cursors Cursors
+	merge   *Merge
+	ended   bool              // nothing follows
+	place   func(error) error // says where a dangling registration was met
+}
+
+// NewScan returns a scan of the state with that stamp and those tables, which
+// are its own from now on. It begins before the first blob, where the cursors
+// must be. Pools are by rising id.
+func NewScan(at recovery.Stamp, c Cursors, pools []Pool) *Scan {
+	return &Scan{
+		cursors: c, place: func(err error) error { return err },
+		merge: NewMerge(MergeConfig{
+			Epoch: at.Epoch, Position: at.Position, Pools: pools,
+			Blobs: c.Blobs, Registrations: c.Registrations, Pooled: c.Pooled,
+		}),
+	}
 }
 
 // Scan returns a scan that begins before the first blob.
 func (r *Reader) Scan() *Scan {
-	s := &Scan{
-		r: r, blobs: newCursor[Blob](r, Blobs), own: newCursor[Registration](r, Registrations),
-		pooled: newCursor[Pooled](r, PooledRegistrations),
-	}
-	s.merge = NewMerge(MergeConfig{
-		Epoch: r.head.Epoch, Position: r.head.Position, Pools: r.pools,
-		Blobs: s.blobs, Registrations: s.own, Pooled: s.pooled,
-	})
+	own := newCursor[Registration](r, Registrations)
+	s := NewScan(r.head.Stamp, Cursors{
+		Blobs: newCursor[Blob](r, Blobs), Registrations: own, Pooled: newCursor[Pooled](r, PooledRegistrations),
+	}, r.pools)
+	s.place = func(err error) error { return r.d.at(own.offset(), "%v", err) }
 	return s
 }
 
 // Seek makes Fill go on with the first certified blob beyond after.
 func (s *Scan) Seek(after recovery.Mark) error {
 	s.merge.reset()
+	s.ended = false
 	if after.None() {
-		s.blobs.rewind()
-		s.own.rewind()
-		s.pooled.rewind()
-		return nil
+		return s.cursors.seek(recovery.BlobID{})
 	}
 	id, ok := after.ID()
 	if ok {
 		id, ok = successor(id)
 	}
 	if !ok {
-		s.blobs.seekEnd()
-		s.own.seekEnd()
-		s.pooled.seekEnd()
+		s.ended = true
 		return nil
 	}
-	return s.seek(id)
-}
-
-func (s *Scan) seek(id recovery.BlobID) error {
-	if err := s.blobs.seek(id); err != nil {
-		return err
-	}
-	if err := s.own.seek(id); err != nil {
-		return err
-	}
-	return s.pooled.seek(id)
+	return s.cursors.seek(id)
 }
 
 // Fill fills rows with the next certified blobs; see Merge.Fill.
 func (s *Scan) Fill(ctx context.Context, rows []recovery.Row) (n int, end bool, err error) {
+	if s.ended {
+		return 0, true, nil
+	}
 	n, end, err = s.merge.Fill(ctx, rows)
-	return n, end, s.place(err)
+	return n, end, s.placed(err)
 }
 
 // Find reports whether id is certified, and sets row if it is. Rising ids are
 // found fastest. Where Fill goes on after it is undefined until the next Seek.
 func (s *Scan) Find(id recovery.BlobID, row *recovery.Row) (certified bool, err error) {
 	s.merge.reset()
-	if err := s.seek(id); err != nil {
+	if err := s.cursors.seek(id); err != nil {
 		return false, err
 	}
-	if !s.blobs.held || s.blobs.row.ID != id {
-		if s.own.held && s.own.row.Key.Blob() == id {
-			return false, s.place(orphan(&s.own.row.Key))
-		}
-		if s.pooled.held && s.pooled.row.Key.Blob() == id {
-			return false, s.place(orphan(&s.pooled.row.Key))
-		}
-		return false, nil
-	}
-	_, certified, err = s.merge.step(row)
-	return certified, s.place(err)
+	certified, err = s.merge.find(id, row)
+	return certified, s.placed(err)
 }
 
-// place says where in the file a dangling registration was met.
-func (s *Scan) place(err error) error {
+func (s *Scan) placed(err error) error {
 	if !errors.Is(err, ErrOrphan) {
 		return err
 	}
-	return s.r.d.at(s.own.offset(), "%v", err)
+	return s.place(err)
 }
 
 // successor returns the id just above; ok is false for the highest one.

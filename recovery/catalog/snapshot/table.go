@@ -62,8 +62,14 @@ func (k *Key) Blob() recovery.BlobID { return recovery.BlobID(k[:32]) }
 // Object returns the id of the object that registered it.
 func (k *Key) Object() [32]byte { return [32]byte(k[32:]) }
 
+// String returns both ids, blob/object, in hex.
+func (k *Key) String() string { return fmt.Sprintf("%x/%x", k[:32], k[32:]) }
+
 // native reports whether the blob stands for its own object.
-func (k *Key) native() bool { return bytes.Equal(k[:32], k[32:]) }
+func (k *Key) native() bool { return isNative(k[:]) }
+
+// isNative is native for any key; those of 32 bytes are not.
+func isNative(key []byte) bool { return len(key) == 64 && bytes.Equal(key[:32], key[32:]) }
 
 // Blob is a row of the blobs table. A Digest of zeros means that it is unknown.
 type Blob struct {

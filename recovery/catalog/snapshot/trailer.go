@@ -9,7 +9,9 @@ import (
 	"github.com/recoverd/recoverd/recovery"
 )
 
-// Totals sum a state up. They follow from the tables and the epoch.
+// Totals sum a state up. They follow from the tables and the epoch. Those of an
+// incremental snapshot are rows only, dropped keys among them: what is certified
+// depends on the base.
 type Totals struct {
 	Rows Counts
 	// Certified counts the certified blobs, CertifiedBytes adds their known
@@ -77,8 +79,8 @@ func (t trailer) appendTo(dst []byte) []byte {
 }
 
 // readTrailer reads and checks the last bytes of a file of which the first
-// headerLen are the header.
-func readTrailer(src io.ReaderAt, headerLen, size int64, d damage) (trailer, error) {
+// headerLen are the header, of a snapshot of that kind.
+func readTrailer(src io.ReaderAt, k Kind, headerLen, size int64, d damage) (trailer, error) {
 	at := size - int64(trailerLength)
 	if at < headerLen+indexLength(0) {
 		return trailer{}, d.at(size, "the file ends too early to have an index and a trailer")
@@ -112,6 +114,8 @@ func readTrailer(src io.ReaderAt, headerLen, size int64, d damage) (trailer, err
 		return trailer{}, d.at(at, "the index cannot be %d bytes at %d", t.indexLength, t.indexOffset)
 	case t.totals.Certified > t.totals.Rows.Blobs || t.totals.Unsized > t.totals.Certified:
 		return trailer{}, d.at(at, "more blobs are certified than there are")
+	case k == Incremental && t.totals != Totals{Rows: t.totals.Rows}:
+		return trailer{}, d.at(at, "an incremental snapshot counts certified blobs")
 	case t.totals.Rows.Pools > MaxPools:
 		return trailer{}, d.at(at, "%d pools, at most %d are read", t.totals.Rows.Pools, MaxPools)
 	}

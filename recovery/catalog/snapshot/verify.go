@@ -22,6 +22,9 @@ func (r *Reader) Verify(ctx context.Context) error {
 	if err := r.verifyDigest(ctx); err != nil {
 		return err
 	}
+	if r.head.Base != nil {
+		return nil // dangling or not, certified or not: only together with the base
+	}
 	totals, err := r.count(ctx)
 	if err != nil {
 		return err
@@ -77,23 +80,27 @@ func (r *Reader) verifyDigest(ctx context.Context) error {
 	if err := digestTable[Pool](ctx, c, r, Pools); err != nil {
 		return err
 	}
-	if got := c.sum(r.head.Stamp); got != r.end.digest {
+	if got := c.sum(r.head); got != r.end.digest {
 		return r.d.at(r.size, "the content's digest is %v, the trailer says %v", got, r.end.digest)
 	}
 	return nil
 }
 
-func digestTable[R any, P codec[R]](ctx context.Context, c *contentDigest, r *Reader, t Table) error {
-	cur := newCursor[R, P](r, t)
+func digestTable[R any, P Row[R]](ctx context.Context, c *contentDigest, r *Reader, t Table) error {
+	cur := newDeltaCursor[R, P](r, t)
 	for looked := 0; ; looked++ {
 		if looked%ctxEvery == 0 && ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		row, err := cur.Next()
-		if row == nil || err != nil {
+		row, dropped, err := cur.Next()
+		switch {
+		case row == nil || err != nil:
 			return err
+		case dropped:
+			c.addDrop(t, P(row).RowKey())
+		default:
+			add(c, t, P(row))
 		}
-		add(c, t, P(row))
 	}
 }
 

@@ -86,45 +86,77 @@ func (w *Writer) Pool(p *Pool) error {
 	return put(w, Pools, p)
 }
 
-// put adds a row of any table.
-func put[R any, P codec[R]](w *Writer, t Table, row P) error {
-	switch {
-	case w.err != nil:
-		return w.err
-	case w.done:
-		return ErrClosed
+// DropBlob, in an incremental snapshot, drops a key that its base has. Errors are
+// those of Blob.
+func (w *Writer) DropBlob(id recovery.BlobID) error { return w.drop(Blobs, id[:]) }
+
+// DropRegistration drops a key; see DropBlob.
+func (w *Writer) DropRegistration(k Key) error { return w.drop(Registrations, k[:]) }
+
+// DropPooled drops a key; see DropBlob.
+func (w *Writer) DropPooled(k Key) error { return w.drop(PooledRegistrations, k[:]) }
+
+// DropPool drops a key; see DropBlob.
+func (w *Writer) DropPool(id PoolID) error { return w.drop(Pools, id[:]) }
+
+func (w *Writer) drop(t Table, key []byte) error {
+	if w.head.Base == nil && w.err == nil && !w.done {
+		return w.fail(fmt.Errorf("%w: a full snapshot drops nothing, not %x of %v", ErrRow, key, t))
 	}
-	if t != w.table {
-		if err := w.enter(t); err != nil {
-			return err
-		}
+	shared, err := w.follow(t, key)
+	if err != nil {
+		return err
+	}
+	return w.append(w.digest.addDrop(t, key), key, shared)
+}
+
+// put adds a row of any table.
+func put[R any, P Row[R]](w *Writer, t Table, row P) error {
+	key := row.RowKey()
+	shared, err := w.follow(t, key)
+	if err != nil {
+		return err
 	}
 	if err := row.check(); err != nil {
 		return w.fail(err)
 	}
 	if row.newest() > w.head.Position {
 		return w.fail(fmt.Errorf("%w: %x of %v names position %d, beyond the snapshot's %d",
-			ErrRow, row.key(), t, row.newest(), w.head.Position))
+			ErrRow, key, t, row.newest(), w.head.Position))
 	}
-	key := row.key()
-	shared := 0
-	if w.any {
-		shared = commonPrefix(w.last[:], key)
-		if shared == len(key) || key[shared] < w.last[shared] {
-			return w.fail(fmt.Errorf("%w: in %v %x follows %x", ErrOrder, t, key, w.last[:len(key)]))
-		}
-	}
-	plain := add(w.digest, t, row)
-	keyLen := len(key)
-	if t != Blobs && plain[1]&rowNative != 0 {
-		keyLen = 32
-	}
-	return w.append(plain, key, shared, min(shared, keyLen))
+	return w.append(add(w.digest, t, row), key, shared)
 }
 
-// append puts a row into the block, or begins the next block with it. omitted
-// is how many bytes of the key the shared prefix saves.
-func (w *Writer) append(plain, key []byte, shared, omitted int) error {
+// follow checks that a key may come next, and returns how much of it the key
+// before it shares.
+func (w *Writer) follow(t Table, key []byte) (shared int, err error) {
+	switch {
+	case w.err != nil:
+		return 0, w.err
+	case w.done:
+		return 0, ErrClosed
+	}
+	if t != w.table {
+		if err := w.enter(t); err != nil {
+			return 0, err
+		}
+	}
+	if !w.any {
+		return 0, nil
+	}
+	shared = commonPrefix(w.last[:], key)
+	if shared == len(key) || key[shared] < w.last[shared] {
+		return 0, w.fail(fmt.Errorf("%w: in %v %x follows %x", ErrOrder, t, key, w.last[:len(key)]))
+	}
+	return shared, nil
+}
+
+// append puts a row into the block, or begins the next block with it.
+func (w *Writer) append(plain, key []byte, shared int) error {
+	omitted := shared // bytes of the key that the shared prefix saves
+	if w.table != Blobs && plain[1]&rowNative != 0 {
+		omitted = min(shared, 32)
+	}
 	if len(w.block)-blockHeader+len(plain)-omitted > blockPayload {
 		if err := w.endBlock(); err != nil {
 			return err
@@ -179,9 +211,9 @@ func (w *Writer) fail(err error) error {
 	return err
 }
 
-// Close reads the tables back, which proves that every registration has its
-// blob and its pool and yields the totals, ends the file, and publishes it
-// durably. After an error, an earlier one included, nothing was published,
+// Close ends the file and publishes it durably. It reads the tables of a full
+// snapshot back, which proves that every registration has its blob and its pool,
+// and yields the totals. After an error, an earlier one included, nothing was published,
 // except when only flushing the directory failed: then the name may or may not
 // survive a power cut.
 func (w *Writer) Close() error {
@@ -202,20 +234,28 @@ func (w *Writer) finish() error {
 	if err := w.endBlock(); err != nil {
 		return err
 	}
-	r := &Reader{d: w.d, src: w.out, head: w.head, index: w.index}
-	r.end.totals.Rows = w.digest.counts
-	totals, err := r.count(context.Background())
+	totals, err := w.count()
 	if err != nil {
 		return w.fail(fmt.Errorf("read snapshot back: %w", err))
 	}
 	raw := w.index.appendTo(nil)
 	w.result = trailer{
-		indexOffset: w.offset, indexLength: int64(len(raw)), totals: totals, digest: w.digest.sum(w.head.Stamp),
+		indexOffset: w.offset, indexLength: int64(len(raw)), totals: totals, digest: w.digest.sum(w.head),
 	}
 	if err := w.write(w.result.appendTo(raw)); err != nil {
 		return err
 	}
 	return w.write(binary.BigEndian.AppendUint64(nil, w.sum.Sum64()))
+}
+
+// count adds the totals of a full snapshot up; an incremental one has only rows.
+func (w *Writer) count() (Totals, error) {
+	r := &Reader{d: w.d, src: w.out, head: w.head, index: w.index}
+	r.end.totals.Rows = w.digest.counts
+	if w.head.Base != nil {
+		return r.end.totals, nil
+	}
+	return r.count(context.Background())
 }
 
 // Abort drops the file. It does nothing after Close or another Abort.
