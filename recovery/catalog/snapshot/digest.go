@@ -2,7 +2,6 @@ package snapshot
 
 import (
 	"crypto/sha256"
-	"encoding/binary"
 	"hash"
 
 	"github.com/recoverd/recoverd/recovery"
@@ -65,15 +64,9 @@ func (c *contentDigest) flush() {
 // sum ends the digest of a snapshot with that header.
 func (c *contentDigest) sum(h Header) recovery.Digest {
 	c.flush()
-	b := append([]byte(digestDomain), byte(h.Kind()))
-	b = h.appendBase(b)
-	b = append(b, byte(len(h.Network)))
-	b = append(b, h.Network...)
-	b = binary.BigEndian.AppendUint32(b, h.Epoch)
-	b = binary.BigEndian.AppendUint64(b, h.Position)
+	var tables [tableCount]TableSum
 	for t := Blobs; t <= Pools; t++ {
-		b = binary.BigEndian.AppendUint64(b, *c.counts.of(t))
-		b = c.tables[t-1].Sum(b)
+		tables[t-1] = TableSum{Rows: *c.counts.of(t), Digest: [32]byte(c.tables[t-1].Sum(nil))}
 	}
-	return sha256.Sum256(b)
+	return digestOf(h, tables)
 }
