@@ -50,8 +50,8 @@ func TestSumUpRefuses(t *testing.T) {
 		change func(s *tables)
 		want   error
 	}{
-		"order":    {func(s *tables) { s.blobs[3], s.blobs[4] = s.blobs[4], s.blobs[3] }, ErrOrder},
-		"twice":    {func(s *tables) { s.blobs[3] = s.blobs[4] }, ErrOrder},
+		"order":    {func(s *tables) { s.regs[3], s.regs[4] = s.regs[4], s.regs[3] }, ErrOrder},
+		"twice":    {func(s *tables) { s.regs[4] = s.regs[3] }, ErrOrder},
 		"dangling": {func(s *tables) { s.blobs = s.blobs[1:] }, ErrOrphan},
 		"row":      {func(s *tables) { s.blobs[0].Encoding = 0 }, ErrRow},
 		"position": {func(s *tables) { s.regs[0].Gained = 1 << 50 }, ErrRow},
