@@ -5,23 +5,23 @@ import (
 	"fmt"
 
 	"github.com/recoverd/recoverd/recovery"
-	"github.com/recoverd/recoverd/recovery/catalog/snapshot"
+	"github.com/recoverd/recoverd/recovery/catalog"
 )
 
 // refuseUnverifiable reads a catalog's certified blobs and refuses it for the
 // first one whose bytes nothing here could judge: this program brings no Verifier
 // (DESIGN 8). Such a blob would be tried for ever. Errors wrap
 // recovery.ErrMisconfigured, or are those of reading.
-func refuseUnverifiable(ctx context.Context, r *snapshot.Reader) error {
+func refuseUnverifiable(ctx context.Context, c catalog.Content) error {
 	rows := make([]recovery.Row, 256)
-	for scan, end := r.Scan(), false; !end; {
+	for scan, end := c.Scan(), false; !end; {
 		n, last, err := scan.Fill(ctx, rows)
 		if err != nil {
 			return err
 		}
 		for i := range rows[:n] {
 			if why := unverifiable(&rows[i].Blob); why != "" {
-				return fmt.Errorf("%w: %s cannot be recovered by this program: blob %v %s", recovery.ErrMisconfigured, r.Path(), rows[i].ID, why)
+				return fmt.Errorf("%w: this catalog cannot be recovered by this program: blob %v %s", recovery.ErrMisconfigured, rows[i].ID, why)
 			}
 		}
 		end = last

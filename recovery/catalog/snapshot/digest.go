@@ -159,15 +159,9 @@ func (c *contentDigest) sum(h Header) (recovery.Digest, error) {
 	if err := c.stop(); err != nil {
 		return recovery.Digest{}, err
 	}
-	b := append([]byte(digestDomain), byte(h.Kind()))
-	b = h.appendBase(b)
-	b = append(b, byte(len(h.Network)))
-	b = append(b, h.Network...)
-	b = binary.BigEndian.AppendUint32(b, h.Epoch)
-	b = binary.BigEndian.AppendUint64(b, h.Position)
+	var tables [tableCount]TableSum
 	for i := range c.tables {
-		b = binary.BigEndian.AppendUint64(b, c.tables[i].rows)
-		b = c.tables[i].hash.Sum(b)
+		tables[i] = TableSum{Rows: c.tables[i].rows, Digest: [32]byte(c.tables[i].hash.Sum(nil))}
 	}
-	return sha256.Sum256(b), nil
+	return digestOf(h, tables), nil
 }
