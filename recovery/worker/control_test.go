@@ -181,6 +181,33 @@ func TestRepairBelowTheCursor(t *testing.T) {
 	}
 }
 
+// More is put back than the list has room for: who asks hears of each one that must
+// be put back again.
+func TestMoreIsPutBackThanFits(t *testing.T) {
+	inWorld(t, 12, func(t *testing.T, w *world) {
+		p := w.start(func(s *setup) { s.worker.Machine.Unsettled = 5 })
+		p.untilPhase(recovery.PhaseComplete, time.Minute)
+		var rotten []recovery.BlobID
+		for _, b := range w.blobs[:8] {
+			w.disk.Plant(shards.Home(b.ID, totalShards), b.ID, []byte("rot"))
+			rotten = append(rotten, b.ID)
+		}
+		for rounds := 0; len(rotten) > 0; rounds++ {
+			result, err := p.worker.PutBack(t.Context(), rotten)
+			if err != nil || result.Queued+len(result.Refused) != len(rotten) || result.Queued == 0 || rounds > 1 {
+				t.Fatalf("%+v, %v", result, err)
+			}
+			rotten = result.Refused
+			p.until("what was queued is replaced", time.Minute, func(s worker.Status) bool {
+				return s.Phase == recovery.PhaseComplete && s.Unsettled.Total == 0
+			})
+			time.Sleep(time.Second)
+		}
+		p.stop()
+		w.checkComplete()
+	})
+}
+
 // Nothing can be retried, put back or looked up without a run, and it says why; a
 // pause can.
 func TestControlWithoutARun(t *testing.T) {
