@@ -13,12 +13,11 @@ import (
 // BenchmarkFetch brings a snapshot of 1 M blobs over loopback, proven and
 // flushed; BenchmarkCopy copies the same file and flushes it.
 func BenchmarkFetch(b *testing.B) {
-	from, e, server := benchServer(b)
+	_, e, server := benchServer(b)
 	b.SetBytes(e.Size)
 	for b.Loop() {
 		fetchAll(b, Config{Archive: newArchive(b), Peers: []string{server.URL}, Target: archive.Latest})
 	}
-	_ = from
 }
 
 func BenchmarkCopy(b *testing.B) {
