@@ -1,7 +1,6 @@
 package snapshot
 
 import (
-	"encoding/binary"
 	"math"
 
 	"github.com/recoverd/recoverd/recovery"
@@ -36,7 +35,7 @@ func (b *Blob) flags() byte {
 		f |= blobSized
 	}
 	switch {
-	case b.Digest == b.ID:
+	case sameID(&b.Digest, (*[32]byte)(&b.ID)):
 	case b.Digest == [32]byte{}:
 		f |= blobNoDigest
 	default:
@@ -52,16 +51,15 @@ func (b *Blob) flags() byte {
 func (b *Blob) AppendPlain(dst []byte) []byte { return b.appendRow(dst, 0, b.flags()) }
 
 func (b *Blob) appendRow(dst []byte, shared int, f byte) []byte {
-	dst = append(dst, byte(shared), f)
-	dst = append(dst, b.ID[shared:]...)
+	dst = appendID(dst, shared, f, (*[32]byte)(&b.ID))
 	if f&blobSized != 0 {
-		dst = binary.AppendUvarint(dst, uint64(b.Size))
+		dst = appendNumber(dst, uint64(b.Size))
 	}
 	if f&blobDigest != 0 {
 		dst = append(dst, b.Digest[:]...)
 	}
 	if f&blobInvalidated != 0 {
-		dst = binary.AppendUvarint(dst, b.Invalidated)
+		dst = appendNumber(dst, b.Invalidated)
 	}
 	return dst
 }
@@ -76,6 +74,9 @@ func (b *Blob) parse(src []byte, first bool, limit uint64) (int, error) {
 		return 0, err
 	}
 	f := src[1]
+	if f&blobEncoding < byte(recovery.Raw) || f&blobEncoding > byte(recovery.Walrus) || f&rowDropped != 0 {
+		return 0, errFlags
+	}
 	b.Encoding, b.Size, b.Invalidated = recovery.Encoding(f&blobEncoding), recovery.SizeUnknown, 0
 	if f&blobSized != 0 {
 		var size uint64
@@ -90,8 +91,6 @@ func (b *Blob) parse(src []byte, first bool, limit uint64) (int, error) {
 	switch {
 	case n < 0:
 		return 0, placeError(n)
-	case b.Encoding < recovery.Raw || b.Encoding > recovery.Walrus || f&rowDropped != 0:
-		return 0, errFlags
 	case b.Invalidated > limit:
 		return 0, errFuture
 	}
@@ -147,16 +146,16 @@ func (r *Registration) flags() byte {
 func (r *Registration) AppendPlain(dst []byte) []byte { return r.appendRow(dst, 0, r.flags()) }
 
 func (r *Registration) appendRow(dst []byte, shared int, f byte) []byte {
-	dst = appendPair(dst, f, &r.Key, shared)
-	dst = binary.AppendUvarint(dst, uint64(r.RegisteredEpoch))
+	dst = appendPair(dst, shared, f, &r.Key)
+	dst = appendNumber(dst, uint64(r.RegisteredEpoch))
 	if f&rowCertified != 0 {
-		dst = binary.AppendUvarint(dst, uint64(r.CertifiedEpoch))
+		dst = appendNumber(dst, uint64(r.CertifiedEpoch))
 	}
 	if f&rowEndless == 0 {
-		dst = binary.AppendUvarint(dst, uint64(r.EndEpoch))
+		dst = appendNumber(dst, uint64(r.EndEpoch))
 	}
 	if f&rowGained != 0 {
-		dst = binary.AppendUvarint(dst, r.Gained)
+		dst = appendNumber(dst, r.Gained)
 	}
 	return dst
 }
@@ -171,6 +170,9 @@ func (r *Registration) parse(src []byte, first bool, limit uint64) (int, error) 
 		return 0, err
 	}
 	f := src[1]
+	if f&^(rowCertified|rowDeletable|rowDeleted|rowEndless|rowGained|rowNative) != 0 {
+		return 0, errFlags
+	}
 	r.Certified, r.Deletable, r.Deleted = f&rowCertified != 0, f&rowDeletable != 0, f&rowDeleted != 0
 	r.RegisteredEpoch, n = epochAt(src, n)
 	r.CertifiedEpoch = 0
@@ -182,8 +184,6 @@ func (r *Registration) parse(src []byte, first bool, limit uint64) (int, error) 
 	switch {
 	case n < 0:
 		return 0, placeError(n)
-	case f&^(rowCertified|rowDeletable|rowDeleted|rowEndless|rowGained|rowNative) != 0:
-		return 0, errFlags
 	case r.Gained > limit:
 		return 0, errFuture
 	}
@@ -208,14 +208,14 @@ func (p *Pooled) flags() byte {
 func (p *Pooled) AppendPlain(dst []byte) []byte { return p.appendRow(dst, 0, p.flags()) }
 
 func (p *Pooled) appendRow(dst []byte, shared int, f byte) []byte {
-	dst = appendPair(dst, f, &p.Key, shared)
-	dst = binary.AppendUvarint(dst, uint64(p.RegisteredEpoch))
+	dst = appendPair(dst, shared, f, &p.Key)
+	dst = appendNumber(dst, uint64(p.RegisteredEpoch))
 	if p.Certified {
-		dst = binary.AppendUvarint(dst, uint64(p.CertifiedEpoch))
+		dst = appendNumber(dst, uint64(p.CertifiedEpoch))
 	}
 	dst = append(dst, p.Pool[:]...)
 	if p.Gained != 0 {
-		dst = binary.AppendUvarint(dst, p.Gained)
+		dst = appendNumber(dst, p.Gained)
 	}
 	return dst
 }
@@ -230,6 +230,9 @@ func (p *Pooled) parse(src []byte, first bool, limit uint64) (int, error) {
 		return 0, err
 	}
 	f := src[1]
+	if f&^(rowCertified|rowGained|rowNative) != 0 {
+		return 0, errFlags
+	}
 	p.Certified = f&rowCertified != 0
 	p.RegisteredEpoch, n = epochAt(src, n)
 	p.CertifiedEpoch = 0
@@ -241,8 +244,6 @@ func (p *Pooled) parse(src []byte, first bool, limit uint64) (int, error) {
 	switch {
 	case n < 0:
 		return 0, placeError(n)
-	case f&^(rowCertified|rowGained|rowNative) != 0:
-		return 0, errFlags
 	case p.Gained > limit:
 		return 0, errFuture
 	}
@@ -265,14 +266,13 @@ func (p *Pool) flags() byte {
 func (p *Pool) AppendPlain(dst []byte) []byte { return p.appendRow(dst, 0, p.flags()) }
 
 func (p *Pool) appendRow(dst []byte, shared int, f byte) []byte {
-	dst = append(dst, byte(shared), f)
-	dst = append(dst, p.ID[shared:]...)
-	dst = binary.AppendUvarint(dst, uint64(p.StartEpoch))
+	dst = appendID(dst, shared, f, (*[32]byte)(&p.ID))
+	dst = appendNumber(dst, uint64(p.StartEpoch))
 	if p.EndEpoch != recovery.EpochForever {
-		dst = binary.AppendUvarint(dst, uint64(p.EndEpoch))
+		dst = appendNumber(dst, uint64(p.EndEpoch))
 	}
 	if p.Gained != 0 {
-		dst = binary.AppendUvarint(dst, p.Gained)
+		dst = appendNumber(dst, p.Gained)
 	}
 	return dst
 }
@@ -287,14 +287,15 @@ func (p *Pool) parse(src []byte, first bool, limit uint64) (int, error) {
 		return 0, err
 	}
 	f := src[1]
+	if f&^(rowEndless|rowGained) != 0 {
+		return 0, errFlags
+	}
 	p.StartEpoch, n = epochAt(src, n)
 	p.EndEpoch, n = endAt(src, n, f&rowEndless != 0)
 	p.Gained, n = positionAt(src, n, f&rowGained != 0)
 	switch {
 	case n < 0:
 		return 0, placeError(n)
-	case f&^(rowEndless|rowGained) != 0:
-		return 0, errFlags
 	case p.Gained > limit:
 		return 0, errFuture
 	}
