@@ -1,6 +1,7 @@
 package snapshot
 
 import (
+	"crypto/sha256"
 	"encoding/binary"
 	"math/bits"
 
@@ -17,16 +18,10 @@ func (s benchState) Header() Header {
 }
 
 // Blobs implements State.
-func (s benchState) Blobs() Cursor[Blob] {
-	return &benchBlobs{benchIDs: s.ids(), row: Blob{Blob: recovery.Blob{Encoding: recovery.Raw}}}
-}
+func (s benchState) Blobs() Cursor[Blob] { return newBenchBlobs(s.ids()) }
 
 // Registrations implements State.
-func (s benchState) Registrations() Cursor[Registration] {
-	return &benchRegistrations{benchIDs: s.ids(), row: Registration{
-		RegisteredEpoch: 1, Certified: true, CertifiedEpoch: 1, EndEpoch: recovery.EpochForever,
-	}}
-}
+func (s benchState) Registrations() Cursor[Registration] { return newBenchRegistrations(s.ids()) }
 
 // Pooled implements State.
 func (s benchState) Pooled() Cursor[Pooled] { return none[Pooled]{} }
@@ -42,42 +37,47 @@ func (s benchState) ids() benchIDs {
 func (s benchState) id(i uint64) (id recovery.BlobID) {
 	ids := s.ids()
 	ids.next = i
-	ids.put((*[32]byte)(&id), new([32]byte))
+	head, slot := ids.head()
+	binary.BigEndian.PutUint64(id[:], head)
+	benchTail(slot, id[:])
 	return id
 }
 
-// benchIDs makes ids: words that look random, of which the first one rises.
+// benchIDs makes ids: a first word that rises, behind it one of benchTails tails.
 type benchIDs struct{ next, left, step uint64 }
 
-// put stores the next one twice.
-func (b *benchIDs) put(id, twin *[32]byte) {
+// benchTails is how many rows a table is made of, by turns.
+const benchTails = 1 << 6
+
+// head returns the next first word, and the row to put it into.
+func (b *benchIDs) head() (word uint64, slot int) {
 	i := b.next
 	b.next++
 	b.left--
-	w := scatter(i, 0x9e3779b97f4a7c15)
-	within, _ := bits.Mul64(w, b.step) // below step
-	binary.BigEndian.PutUint64(id[:], i*b.step+within)
-	binary.BigEndian.PutUint64(twin[:], i*b.step+within)
-	w = scatter(i, 0xd6e8feb86659fd93)
-	binary.BigEndian.PutUint64(id[8:], w)
-	binary.BigEndian.PutUint64(twin[8:], w)
-	w = scatter(i, 0xbf58476d1ce4e5b9)
-	binary.BigEndian.PutUint64(id[16:], w)
-	binary.BigEndian.PutUint64(twin[16:], w)
-	w = scatter(i, 0x94d049bb133111eb)
-	binary.BigEndian.PutUint64(id[24:], w)
-	binary.BigEndian.PutUint64(twin[24:], w)
+	within, _ := bits.Mul64(i*0x9e3779b97f4a7c15, b.step) // below step
+	return i*b.step + within, int(i % benchTails)
 }
 
-// scatter makes numbers that look random from ones that don't.
-func scatter(i, by uint64) uint64 {
-	high, low := bits.Mul64(i^0xa0761d6478bd642f, by)
-	return high ^ low
+// benchTail fills in what follows the first word.
+func benchTail(slot int, id []byte) {
+	sum := sha256.Sum256([]byte{byte(slot), byte(slot >> 8)})
+	copy(id[8:32], sum[:])
 }
 
 type benchBlobs struct {
 	benchIDs
-	row Blob
+	rows [benchTails]Blob
+}
+
+func newBenchBlobs(ids benchIDs) *benchBlobs {
+	b := &benchBlobs{benchIDs: ids}
+	for i := range b.rows {
+		r := &b.rows[i]
+		r.Encoding, r.Size = recovery.Raw, int64(4<<10+i)
+		benchTail(i, r.ID[:])
+		r.Digest = r.ID
+	}
+	return b
 }
 
 // Next implements Cursor.
@@ -85,14 +85,27 @@ func (b *benchBlobs) Next() (*Blob, error) {
 	if b.left == 0 {
 		return nil, nil
 	}
-	b.row.Size = int64(4096 + b.next%4096)
-	b.put((*[32]byte)(&b.row.ID), &b.row.Digest)
-	return &b.row, nil
+	head, i := b.head()
+	row := &b.rows[i]
+	binary.BigEndian.PutUint64(row.ID[:], head)
+	binary.BigEndian.PutUint64(row.Digest[:], head)
+	return row, nil
 }
 
 type benchRegistrations struct {
 	benchIDs
-	row Registration
+	rows [benchTails]Registration
+}
+
+func newBenchRegistrations(ids benchIDs) *benchRegistrations {
+	b := &benchRegistrations{benchIDs: ids}
+	for i := range b.rows {
+		r := &b.rows[i]
+		*r = Registration{RegisteredEpoch: 1, Certified: true, CertifiedEpoch: 1, EndEpoch: recovery.EpochForever}
+		benchTail(i, r.Key[:32])
+		benchTail(i, r.Key[32:])
+	}
+	return b
 }
 
 // Next implements Cursor.
@@ -100,7 +113,10 @@ func (b *benchRegistrations) Next() (*Registration, error) {
 	if b.left == 0 {
 		return nil, nil
 	}
-	b.put((*[32]byte)(b.row.Key[:32]), (*[32]byte)(b.row.Key[32:]))
-	b.row.Gained = b.next
-	return &b.row, nil
+	head, i := b.head()
+	row := &b.rows[i]
+	binary.BigEndian.PutUint64(row.Key[:], head)
+	binary.BigEndian.PutUint64(row.Key[32:], head)
+	row.Gained = b.next
+	return row, nil
 }

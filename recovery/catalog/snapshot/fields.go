@@ -1,6 +1,7 @@
 package snapshot
 
 import (
+	"encoding/binary"
 	"errors"
 	"math"
 
@@ -64,6 +65,14 @@ func longNumber(src []byte, n int) (v uint64, next int) {
 		return v | uint64(b)<<shift, n
 	}
 	return 0, atShort
+}
+
+// appendNumber appends what number reads.
+func appendNumber(dst []byte, v uint64) []byte {
+	if v < 0x80 {
+		return append(dst, byte(v))
+	}
+	return binary.AppendUvarint(dst, v)
 }
 
 // epochAt is number for an epoch.

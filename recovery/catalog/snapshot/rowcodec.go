@@ -1,7 +1,6 @@
 package snapshot
 
 import (
-	"encoding/binary"
 	"math"
 
 	"github.com/recoverd/recoverd/recovery"
@@ -54,13 +53,13 @@ func (b *Blob) AppendPlain(dst []byte) []byte { return b.appendRow(dst, 0, b.fla
 func (b *Blob) appendRow(dst []byte, shared int, f byte) []byte {
 	dst = appendID(dst, shared, f, (*[32]byte)(&b.ID))
 	if f&blobSized != 0 {
-		dst = binary.AppendUvarint(dst, uint64(b.Size))
+		dst = appendNumber(dst, uint64(b.Size))
 	}
 	if f&blobDigest != 0 {
 		dst = append(dst, b.Digest[:]...)
 	}
 	if f&blobInvalidated != 0 {
-		dst = binary.AppendUvarint(dst, b.Invalidated)
+		dst = appendNumber(dst, b.Invalidated)
 	}
 	return dst
 }
@@ -148,15 +147,15 @@ func (r *Registration) AppendPlain(dst []byte) []byte { return r.appendRow(dst, 
 
 func (r *Registration) appendRow(dst []byte, shared int, f byte) []byte {
 	dst = appendPair(dst, shared, f, &r.Key)
-	dst = binary.AppendUvarint(dst, uint64(r.RegisteredEpoch))
+	dst = appendNumber(dst, uint64(r.RegisteredEpoch))
 	if f&rowCertified != 0 {
-		dst = binary.AppendUvarint(dst, uint64(r.CertifiedEpoch))
+		dst = appendNumber(dst, uint64(r.CertifiedEpoch))
 	}
 	if f&rowEndless == 0 {
-		dst = binary.AppendUvarint(dst, uint64(r.EndEpoch))
+		dst = appendNumber(dst, uint64(r.EndEpoch))
 	}
 	if f&rowGained != 0 {
-		dst = binary.AppendUvarint(dst, r.Gained)
+		dst = appendNumber(dst, r.Gained)
 	}
 	return dst
 }
@@ -210,13 +209,13 @@ func (p *Pooled) AppendPlain(dst []byte) []byte { return p.appendRow(dst, 0, p.f
 
 func (p *Pooled) appendRow(dst []byte, shared int, f byte) []byte {
 	dst = appendPair(dst, shared, f, &p.Key)
-	dst = binary.AppendUvarint(dst, uint64(p.RegisteredEpoch))
+	dst = appendNumber(dst, uint64(p.RegisteredEpoch))
 	if p.Certified {
-		dst = binary.AppendUvarint(dst, uint64(p.CertifiedEpoch))
+		dst = appendNumber(dst, uint64(p.CertifiedEpoch))
 	}
 	dst = append(dst, p.Pool[:]...)
 	if p.Gained != 0 {
-		dst = binary.AppendUvarint(dst, p.Gained)
+		dst = appendNumber(dst, p.Gained)
 	}
 	return dst
 }
@@ -268,12 +267,12 @@ func (p *Pool) AppendPlain(dst []byte) []byte { return p.appendRow(dst, 0, p.fla
 
 func (p *Pool) appendRow(dst []byte, shared int, f byte) []byte {
 	dst = appendID(dst, shared, f, (*[32]byte)(&p.ID))
-	dst = binary.AppendUvarint(dst, uint64(p.StartEpoch))
+	dst = appendNumber(dst, uint64(p.StartEpoch))
 	if p.EndEpoch != recovery.EpochForever {
-		dst = binary.AppendUvarint(dst, uint64(p.EndEpoch))
+		dst = appendNumber(dst, uint64(p.EndEpoch))
 	}
 	if p.Gained != 0 {
-		dst = binary.AppendUvarint(dst, p.Gained)
+		dst = appendNumber(dst, p.Gained)
 	}
 	return dst
 }

@@ -11,7 +11,7 @@ type slab struct {
 
 const (
 	// slabSize is how many bytes of sealed blocks are gathered.
-	slabSize = 256 << 10
+	slabSize = 128 << 10
 	// slabPage is what pieces end at a multiple of, in the file.
 	slabPage = 4 << 10
 )

@@ -1,10 +1,6 @@
 package snapshot
 
-import (
-	"context"
-
-	"github.com/recoverd/recoverd/recovery"
-)
+import "context"
 
 // Verify reads every file whole and proves it: the sum over every byte, every
 // block's checksum, order and count, the digest, and of a full snapshot every
@@ -105,25 +101,9 @@ func (r *Reader) count(ctx context.Context) (Totals, error) {
 	return r.countWith(ctx, nil)
 }
 
-// countWith also shows every row but the pools to a digest.
+// countWith also shows every block but those of pools to a digest.
 func (r *Reader) countWith(ctx context.Context, digest *contentDigest) (Totals, error) {
 	s := r.scan(digest)
-	return countTotals(ctx, s.Fill, r.end.totals.Rows)
-}
-
-// countTotals sums up what fill yields.
-func countTotals(ctx context.Context, fill func(context.Context, []recovery.Row) (int, bool, error), rows Counts) (Totals, error) {
-	totals := Totals{Rows: rows}
-	for page := make([]recovery.Row, 256); ; {
-		n, end, err := fill(ctx, page)
-		if err != nil {
-			return Totals{}, err
-		}
-		for i := range page[:n] {
-			totals.count(page[i].Size)
-		}
-		if end {
-			return totals, nil
-		}
-	}
+	totals, err := s.merge.count(ctx, r.end.totals.Rows)
+	return totals, s.placed(err)
 }

@@ -101,18 +101,18 @@ func (s *stream) state(ctx context.Context, from State) error {
 		Epoch: h.Epoch, Position: h.Position, Pools: from.Pools(),
 		Blobs: tee[Blob]{from.Blobs(), s.w.Blob}, Registrations: from.Registrations(), Pooled: from.Pooled(),
 	})
-	totals, err := countTotals(ctx, merge.Fill, Counts{})
+	totals, err := merge.count(ctx, Counts{})
 	if err != nil {
 		return err
 	}
 	s.w.totals = &totals
-	if err := copyTable(ctx, s, from.Registrations(), s.w.Registration); err != nil {
+	if err := copyTable(ctx, from.Registrations(), s.w.Registration); err != nil {
 		return err
 	}
-	if err := copyTable(ctx, s, from.Pooled(), s.w.Pooled); err != nil {
+	if err := copyTable(ctx, from.Pooled(), s.w.Pooled); err != nil {
 		return err
 	}
-	return copyTable(ctx, s, poolCursor(from.Pools()), s.w.Pool)
+	return copyTable(ctx, poolCursor(from.Pools()), s.w.Pool)
 }
 
 // tee gives every row that passes to a writer.
@@ -177,19 +177,19 @@ func (s *stream) changes(ctx context.Context, base, delta *Reader) error {
 	return copyChanges(ctx, s, &memory[Pool, *Pool]{rows: base.pools}, delta.PoolDeltas(), s.w.Pool)
 }
 
-func copyTable[R any](ctx context.Context, s *stream, from Cursor[R], put func(*R) error) error {
-	for {
-		if err := s.step(ctx); err != nil {
-			return err
-		}
-		row, err := from.Next()
-		if row == nil || err != nil {
-			return err
-		}
-		if err := put(row); err != nil {
-			return err
+func copyTable[R any](ctx context.Context, from Cursor[R], put func(*R) error) error {
+	for ctx.Err() == nil {
+		for range ctxEvery {
+			row, err := from.Next()
+			if row == nil || err != nil {
+				return err
+			}
+			if err := put(row); err != nil {
+				return err
+			}
 		}
 	}
+	return context.Cause(ctx)
 }
 
 func copyChanges[R comparable, P Row[R]](ctx context.Context, s *stream, base Seeker[R], delta DeltaCursor[R], put func(*R) error) error {

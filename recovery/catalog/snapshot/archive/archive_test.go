@@ -364,6 +364,43 @@ func TestLockIsWaitedFor(t *testing.T) {
 	}
 }
 
+// A directory that changes is read again until two readings agree on what is
+// not whole.
+func TestListSettles(t *testing.T) {
+	whole := Listing{Entries: []Entry{full(1)}}
+	half := Listing{Entries: []Entry{in(3, as(Incomplete, full(1)))}}
+	otherHalf := Listing{Entries: []Entry{in(3, as(Incomplete, full(2)))}}
+	gone := fmt.Errorf("open: %w", os.ErrNotExist)
+	type reading struct {
+		l   Listing
+		err error
+	}
+	for name, c := range map[string]struct {
+		readings []reading // the last one again and again
+		want     Listing
+		err      error
+		reads    int
+	}{
+		"at once":             {[]reading{{whole, nil}}, whole, nil, 1},
+		"published meanwhile": {[]reading{{half, nil}, {whole, nil}, {whole, nil}}, whole, nil, 3},
+		"removed meanwhile":   {[]reading{{Listing{}, gone}, {whole, nil}}, whole, nil, 2},
+		"really incomplete":   {[]reading{{half, nil}}, half, nil, 2},
+		"one after another":   {[]reading{{half, nil}, {otherHalf, nil}, {Listing{}, gone}, {otherHalf, nil}}, otherHalf, nil, 4},
+		"cannot be read":      {[]reading{{Listing{}, errTest}}, Listing{}, errTest, 1},
+		"never the same":      {[]reading{{Listing{}, gone}}, Listing{}, os.ErrNotExist, listTries},
+	} {
+		reads := 0
+		l, err := settled(t.Context(), func(context.Context) (Listing, error) {
+			r := c.readings[min(reads, len(c.readings)-1)]
+			reads++
+			return r.l, r.err
+		})
+		if names(l.Entries) != names(c.want.Entries) || !errors.Is(err, c.err) || reads != c.reads {
+			t.Errorf("%s: %s, %v, after %d", name, names(l.Entries), err, reads)
+		}
+	}
+}
+
 // Whoever lists while others publish and prune sees whole snapshots only.
 func TestListDuringChanges(t *testing.T) {
 	a := newArchive(t, "")

@@ -38,10 +38,13 @@ func (l Listing) Find(name Name) *Entry {
 // List looks at every snapshot, by its ends. It needs no lock: where something
 // is removed or published meanwhile it looks again. What one file says is never
 // an error.
-func (a *Archive) List(ctx context.Context) (Listing, error) {
+func (a *Archive) List(ctx context.Context) (Listing, error) { return settled(ctx, a.list) }
+
+// settled reads until nothing is left that may only be a moment's view.
+func settled(ctx context.Context, read func(context.Context) (Listing, error)) (Listing, error) {
 	var before []File
 	for try := 1; ; try++ {
-		l, err := a.list(ctx)
+		l, err := read(ctx)
 		switch {
 		case try == listTries || ctx.Err() != nil:
 			return l, err

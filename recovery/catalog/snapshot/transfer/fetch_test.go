@@ -3,6 +3,7 @@ package transfer
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -149,6 +150,43 @@ func TestFailoverInTheMiddle(t *testing.T) {
 	if r.Peers[0].Err == nil || r.Peers[0].Lied || r.Peers[1].Err != nil {
 		t.Errorf("%+v", r.Peers)
 	}
+}
+
+// A peer that breaks off again and again, but brings something each time, is
+// kept.
+func TestPeerThatStumbles(t *testing.T) {
+	from := newArchive(t)
+	e := full(t, from, 10_000)
+	s := serve(t, from, nil)
+	s.before = func(w http.ResponseWriter, r *http.Request) bool {
+		if isList(r) {
+			return false
+		}
+		content, err := os.ReadFile(filepath.Join(from.Dir(), filepath.Base(r.URL.Path)))
+		if err != nil {
+			t.Error(err)
+		}
+		var first, last int64
+		if _, err := fmt.Sscanf(r.Header.Get("Range"), "bytes=%d-%d", &first, &last); err != nil {
+			t.Error(err)
+		}
+		w.Header().Set("Content-Range", contentRange(first, last, e.Size))
+		w.Header().Set("Content-Length", itoa(last+1-first))
+		w.WriteHeader(206)
+		n, _ := w.Write(content[first:min(last+1, first+piece+piece/2)])
+		s.sent.Add(int64(n))
+		if first+int64(n) <= last {
+			panic(http.ErrAbortHandler)
+		}
+		return true
+	}
+	a := newArchive(t)
+	c := config(a, s)
+	c.Rounds = 1
+	if r := fetchAll(t, c); r.Fetched != e.Size || r.Peers[0].Lied {
+		t.Errorf("%+v", r)
+	}
+	has(t, a, from, e)
 }
 
 // A fetch that was cancelled goes on with what has arrived, and gets only the

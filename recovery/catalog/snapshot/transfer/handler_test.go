@@ -205,6 +205,31 @@ func TestSumsAreKept(t *testing.T) {
 	}
 }
 
+// A file that was replaced after it was opened is not sent as the new one.
+func TestReplacedFile(t *testing.T) {
+	a := newArchive(t)
+	h := newHandler(t, a)
+	f := full(t, a, 1000).Files()[0]
+	held, err := a.OpenFile(t.Context(), f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer held.Close()
+	if _, err := h.shelf.find(t.Context(), f.String(), held); err != nil {
+		t.Errorf("before: %v", err)
+	}
+	content, err := os.ReadFile(held.Name())
+	if err == nil {
+		err = errors.Join(os.WriteFile(held.Name()+"x", content, 0o644), os.Rename(held.Name()+"x", held.Name()))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.shelf.find(t.Context(), f.String(), held); !errors.Is(err, archive.ErrGone) {
+		t.Errorf("after: %v", err)
+	}
+}
+
 // What cannot be read now is looked at again.
 func TestUnreadableIsLookedAtAgain(t *testing.T) {
 	a := newArchive(t)
