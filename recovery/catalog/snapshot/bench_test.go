@@ -9,9 +9,9 @@ import (
 	"github.com/recoverd/recoverd/recovery"
 )
 
-// benchBlobs is the size of the benches' catalog; RECOVERD_BENCH_BLOBS sets
+// benchCount is the size of the benches' catalog; RECOVERD_BENCH_BLOBS sets
 // another one.
-func benchBlobs(b *testing.B) uint64 {
+func benchCount(b *testing.B) uint64 {
 	n, err := strconv.ParseUint(os.Getenv("RECOVERD_BENCH_BLOBS"), 10, 64)
 	if err != nil {
 		return 200_000
@@ -22,7 +22,7 @@ func benchBlobs(b *testing.B) uint64 {
 func benchCatalog(b *testing.B) *Reader {
 	b.Helper()
 	path := filepath.Join(b.TempDir(), "bench.rsnap")
-	if _, err := Synth(b.Context(), SynthConfig{Blobs: benchBlobs(b), Seed: 1}, path); err != nil {
+	if _, err := Synth(b.Context(), SynthConfig{Blobs: benchCount(b), Seed: 1}, path); err != nil {
 		b.Fatal(err)
 	}
 	return open(b, path)
@@ -47,11 +47,11 @@ func BenchmarkScan(b *testing.B) {
 			}
 			seen += uint64(n)
 		}
-		if seen != benchBlobs(b) {
+		if seen != benchCount(b) {
 			b.Fatalf("%d rows", seen)
 		}
 	}
-	perRow(b, benchBlobs(b))
+	perRow(b, benchCount(b))
 }
 
 func BenchmarkVerify(b *testing.B) {
@@ -62,22 +62,22 @@ func BenchmarkVerify(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
-	perRow(b, benchBlobs(b))
+	perRow(b, benchCount(b))
 }
 
 func BenchmarkWrite(b *testing.B) {
 	path := filepath.Join(b.TempDir(), "bench.rsnap")
 	for b.Loop() {
-		if _, err := Synth(b.Context(), SynthConfig{Blobs: benchBlobs(b), Seed: 1}, path); err != nil {
+		if _, err := Synth(b.Context(), SynthConfig{Blobs: benchCount(b), Seed: 1}, path); err != nil {
 			b.Fatal(err)
 		}
 	}
-	perRow(b, benchBlobs(b))
+	perRow(b, benchCount(b))
 }
 
 func BenchmarkSeek(b *testing.B) {
 	r := benchCatalog(b)
-	c := SynthConfig{Blobs: benchBlobs(b), Seed: 1}
+	c := SynthConfig{Blobs: benchCount(b), Seed: 1}
 	s := r.Scan()
 	var row recovery.Row
 	i := uint64(0)

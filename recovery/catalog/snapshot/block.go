@@ -15,8 +15,6 @@ const (
 	// than blockPayload - maxRow bytes.
 	blockPayload = 64 << 10
 	blockMax     = blockHeader + blockPayload + crcLength
-	// blockRoom is what building a block takes: a row too many is tried.
-	blockRoom = blockMax + maxRow
 	// blockMinRow is the least a row can take: a registration that shares all
 	// of its key.
 	blockMinRow = 2
@@ -33,13 +31,13 @@ type block struct {
 
 func (b block) end() int64 { return b.offset + int64(b.length) }
 
-// sealBlock fills in the header of a block that was built behind it. The
-// checksum is yet to follow.
+// sealBlock fills in the header of a block that was built behind it, and
+// appends its checksum.
 func sealBlock(raw []byte, t Table, rows uint32) []byte {
 	raw[0] = byte(t)
 	binary.BigEndian.PutUint32(raw[1:], rows)
 	binary.BigEndian.PutUint32(raw[5:], uint32(len(raw)-blockHeader))
-	return raw
+	return binary.BigEndian.AppendUint32(raw, crc32.Checksum(raw, castagnoli()))
 }
 
 // openBlock checks a block against its index entry and returns its payload.

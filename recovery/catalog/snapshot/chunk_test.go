@@ -138,7 +138,7 @@ func TestChunksThatAreNoSet(t *testing.T) {
 func writeSet(t *testing.T, s *tables, limit int64) (paths []string) {
 	t.Helper()
 	dir := t.TempDir()
-	w, err := newWriter(directory{dir, "set"}, filepath.Join(dir, "set.rsnap"), s.head, Options{MaxChunk: limit})
+	w, err := newWriter(directory{path: dir, hint: "set"}, filepath.Join(dir, "set.rsnap"), s.head, Options{MaxChunk: limit})
 	if err == nil {
 		err = errors.Join(s.put(w), w.Close())
 	}
@@ -214,7 +214,7 @@ func TestTooManyChunks(t *testing.T) {
 		s.pooled = append(s.pooled, Pooled{Key: k, Certified: true, CertifiedEpoch: 1 << 31, Pool: goldenPool(2), Gained: 1000})
 	}
 	dir := t.TempDir()
-	w, err := newWriter(directory{dir, "set"}, filepath.Join(dir, "set.rsnap"), s.head, Options{MaxChunk: 1})
+	w, err := newWriter(directory{path: dir, hint: "set"}, filepath.Join(dir, "set.rsnap"), s.head, Options{MaxChunk: 1})
 	if err == nil {
 		err = s.put(w)
 	}

@@ -38,13 +38,27 @@ type output interface {
 type directory struct {
 	path string
 	hint string // part of those names
+	// volatile: nothing is made durable. For measurements only.
+	volatile bool
 }
 
 // create implements storage.
-func (d directory) create() (output, error) { return createPending(d.path, d.hint) }
+func (d directory) create() (output, error) {
+	p, err := createPending(d.path, d.hint)
+	if err != nil {
+		return nil, err
+	}
+	p.volatile = d.volatile
+	return p, nil
+}
 
 // settle implements storage.
-func (d directory) settle() error { return syncDir(d.path) }
+func (d directory) settle() error {
+	if d.volatile {
+		return nil
+	}
+	return syncDir(d.path)
+}
 
 // leftoverSuffix ends the name of a file under way, which begins with a dot.
 const leftoverSuffix = ".rsnap-tmp"
@@ -55,6 +69,7 @@ type pending struct {
 	*os.File
 	written   int64
 	started   int64 // bytes that the kernel was told to write out
+	volatile  bool  // see directory
 	closed    bool
 	published bool
 }
@@ -67,7 +82,7 @@ const writeOut = 8 << 20
 func (p *pending) Write(b []byte) (int, error) {
 	n, err := p.File.Write(b)
 	p.written += int64(n)
-	if err == nil && p.written-p.started >= writeOut {
+	if err == nil && !p.volatile && p.written-p.started >= writeOut {
 		// Only a hint: whether the bytes are durable is Flush's to find out.
 		_ = unix.SyncFileRange(int(p.Fd()), p.started, p.written-p.started, unix.SYNC_FILE_RANGE_WRITE)
 		p.started = p.written
@@ -91,8 +106,10 @@ func createPending(dir, hint string) (*pending, error) {
 // Flush implements output. The error of each step counts, that of closing too
 // (hazards 46, 47).
 func (p *pending) Flush() error {
-	if err := p.Sync(); err != nil {
-		return fmt.Errorf("flush snapshot: %w", err)
+	if !p.volatile {
+		if err := p.Sync(); err != nil {
+			return fmt.Errorf("flush snapshot: %w", err)
+		}
 	}
 	p.closed = true
 	if err := p.Close(); err != nil {

@@ -47,7 +47,8 @@ type cursor[R any, P Row[R]] struct {
 	left    uint32         // rows in rest
 	end     int64          // file offset of the end of its payload
 	src     *source        // where the loaded block lies
-	tap     *contentDigest // takes every row that is read; nil: none does
+	tap     *contentDigest // takes every block that is read to its end; nil: none does
+	lengths []byte         // of the rows read from the loaded block, for the tap
 	err     error
 }
 
@@ -101,16 +102,27 @@ func (c *cursor[R, P]) parse(first bool) (int, error) {
 
 // took ends the reading of a row of n bytes.
 func (c *cursor[R, P]) took(n int) (*R, error) {
-	if c.tap != nil {
-		c.tap.addRaw(c.table, P(&c.row).RowKey(), c.rest[:n])
-	}
 	c.rest = c.rest[n:]
 	c.left--
+	if c.tap != nil {
+		c.tapped(n)
+	}
 	if c.left == 0 && len(c.rest) > 0 {
 		c.err = c.at("%d bytes follow the last row of a block of %v", len(c.rest), c.table)
 		return nil, c.err
 	}
 	return &c.row, nil
+}
+
+// tapped gives the block to the tap after its last row. This one took n bytes.
+func (c *cursor[R, P]) tapped(n int) {
+	c.lengths = append(c.lengths, byte(n))
+	if c.left == 0 && len(c.rest) == 0 {
+		c.tap.add(hashJob{
+			from: c.src.src, d: c.src.d, table: c.table, block: c.r.index.of(c.table)[c.next-1], lengths: c.lengths,
+		})
+		c.lengths = c.tap.lengths()
+	}
 }
 
 // nextBlock loads the next block and reads its first row.
@@ -133,6 +145,7 @@ func (c *cursor[R, P]) nextBlock() (*R, error) {
 		return nil, c.err
 	}
 	c.next++
+	c.lengths = c.lengths[:0]
 	c.left, c.end = b.rows, b.end()-crcLength
 	return c.firstRow(b)
 }

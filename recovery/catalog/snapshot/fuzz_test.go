@@ -152,7 +152,7 @@ func checkRows(t *testing.T, head Header, p payload) {
 	if err := refill(r, w); err != nil {
 		t.Fatalf("what was read cannot be written: %v", err)
 	}
-	if got := w.block[blockHeader:]; !bytes.Equal(got, p.bytes) {
+	if got := w.slab.buf[w.slab.start+blockHeader:]; !bytes.Equal(got, p.bytes) {
 		t.Fatalf("accepted\n%x\nwould have been written as\n%x", p.bytes, got)
 	}
 	if err := w.Abort(); err != nil {

@@ -8,17 +8,52 @@ import (
 	"slices"
 )
 
+// The functions that move ids do so in words. Mostly an id was stored as words
+// just before, and a processor that loads what was stored in other widths waits
+// until the stores are through: that tripled the time of writing, now and then.
+
+// appendID appends shared length, flags and the rest of a key of 32 bytes.
+func appendID(dst []byte, shared int, flags byte, id *[32]byte) []byte {
+	if shared >= 8 {
+		return append(append(dst, byte(shared), flags), id[shared:]...)
+	}
+	n := len(dst)
+	dst = slices.Grow(dst, 2+32+8)[:n+2+32+8]
+	to := dst[n:]
+	to[0], to[1] = byte(shared), flags
+	binary.BigEndian.PutUint64(to[2:], binary.BigEndian.Uint64(id[:])<<(8*shared))
+	binary.BigEndian.PutUint64(to[10-shared:], binary.BigEndian.Uint64(id[8:]))
+	binary.BigEndian.PutUint64(to[18-shared:], binary.BigEndian.Uint64(id[16:]))
+	binary.BigEndian.PutUint64(to[26-shared:], binary.BigEndian.Uint64(id[24:]))
+	return dst[:n+2+32-shared]
+}
+
 // appendPair appends shared length, flags and the rest of the key of a
 // registration.
-func appendPair(dst []byte, f byte, k *Key, shared int) []byte {
-	dst = append(dst, byte(shared), f)
-	if f&rowNative == 0 {
-		return append(dst, k[shared:]...)
+func appendPair(dst []byte, shared int, flags byte, k *Key) []byte {
+	switch {
+	case flags&rowNative == 0:
+		return append(append(dst, byte(shared), flags), k[shared:]...)
+	case shared >= 32:
+		return append(dst, byte(shared), flags)
 	}
-	if shared >= 32 {
-		return dst
-	}
-	return append(dst, k[shared:32]...)
+	return appendID(dst, shared, flags, (*[32]byte)(k[:32]))
+}
+
+// sameID is a == b.
+func sameID(a, b *[32]byte) bool {
+	return binary.BigEndian.Uint64(a[:]) == binary.BigEndian.Uint64(b[:]) &&
+		binary.BigEndian.Uint64(a[8:]) == binary.BigEndian.Uint64(b[8:]) &&
+		binary.BigEndian.Uint64(a[16:]) == binary.BigEndian.Uint64(b[16:]) &&
+		binary.BigEndian.Uint64(a[24:]) == binary.BigEndian.Uint64(b[24:])
+}
+
+// moveID is *to = *from.
+func moveID(to, from *[32]byte) {
+	binary.BigEndian.PutUint64(to[:], binary.BigEndian.Uint64(from[:]))
+	binary.BigEndian.PutUint64(to[8:], binary.BigEndian.Uint64(from[8:]))
+	binary.BigEndian.PutUint64(to[16:], binary.BigEndian.Uint64(from[16:]))
+	binary.BigEndian.PutUint64(to[24:], binary.BigEndian.Uint64(from[24:]))
 }
 
 // parseKey turns the key of the row before into this row's. That the first
@@ -49,8 +84,7 @@ func parseKey(key, src []byte, first bool) (int, error) {
 
 // parseID is parseKey for 32 bytes, and puts them into twin too. Ids look
 // random, so what they share fits into a word, and the rest has one length: that
-// goes without a call. It stores words, because they are soon read as such, and a
-// processor waits where the widths differ.
+// goes without a call.
 func parseID(key, twin *[32]byte, src []byte, first bool) (int, error) {
 	if first || len(src) < 2+32 || src[0] >= 8 || src[2] <= key[src[0]&7] {
 		n, err := parseKey(key[:], src, first)

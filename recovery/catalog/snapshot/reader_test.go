@@ -96,7 +96,6 @@ func forge(head Header, blocks ...payload) []byte {
 	var counts Counts
 	for _, p := range blocks {
 		sealed := sealBlock(append(make([]byte, blockHeader), p.bytes...), p.table, p.rows)
-		sealed = binary.BigEndian.AppendUint32(sealed, checksum(sealed))
 		x[p.table-1] = append(x[p.table-1], block{p.first, int64(len(raw)), uint32(len(sealed)), p.rows, 0})
 		*counts.of(p.table) += uint64(p.rows)
 		raw = append(raw, sealed...)

@@ -36,7 +36,7 @@ func (b *Blob) flags() byte {
 		f |= blobSized
 	}
 	switch {
-	case b.Digest == b.ID:
+	case sameID(&b.Digest, (*[32]byte)(&b.ID)):
 	case b.Digest == [32]byte{}:
 		f |= blobNoDigest
 	default:
@@ -52,8 +52,7 @@ func (b *Blob) flags() byte {
 func (b *Blob) AppendPlain(dst []byte) []byte { return b.appendRow(dst, 0, b.flags()) }
 
 func (b *Blob) appendRow(dst []byte, shared int, f byte) []byte {
-	dst = append(dst, byte(shared), f)
-	dst = append(dst, b.ID[shared:]...)
+	dst = appendID(dst, shared, f, (*[32]byte)(&b.ID))
 	if f&blobSized != 0 {
 		dst = binary.AppendUvarint(dst, uint64(b.Size))
 	}
@@ -148,7 +147,7 @@ func (r *Registration) flags() byte {
 func (r *Registration) AppendPlain(dst []byte) []byte { return r.appendRow(dst, 0, r.flags()) }
 
 func (r *Registration) appendRow(dst []byte, shared int, f byte) []byte {
-	dst = appendPair(dst, f, &r.Key, shared)
+	dst = appendPair(dst, shared, f, &r.Key)
 	dst = binary.AppendUvarint(dst, uint64(r.RegisteredEpoch))
 	if f&rowCertified != 0 {
 		dst = binary.AppendUvarint(dst, uint64(r.CertifiedEpoch))
@@ -210,7 +209,7 @@ func (p *Pooled) flags() byte {
 func (p *Pooled) AppendPlain(dst []byte) []byte { return p.appendRow(dst, 0, p.flags()) }
 
 func (p *Pooled) appendRow(dst []byte, shared int, f byte) []byte {
-	dst = appendPair(dst, f, &p.Key, shared)
+	dst = appendPair(dst, shared, f, &p.Key)
 	dst = binary.AppendUvarint(dst, uint64(p.RegisteredEpoch))
 	if p.Certified {
 		dst = binary.AppendUvarint(dst, uint64(p.CertifiedEpoch))
@@ -268,8 +267,7 @@ func (p *Pool) flags() byte {
 func (p *Pool) AppendPlain(dst []byte) []byte { return p.appendRow(dst, 0, p.flags()) }
 
 func (p *Pool) appendRow(dst []byte, shared int, f byte) []byte {
-	dst = append(dst, byte(shared), f)
-	dst = append(dst, p.ID[shared:]...)
+	dst = appendID(dst, shared, f, (*[32]byte)(&p.ID))
 	dst = binary.AppendUvarint(dst, uint64(p.StartEpoch))
 	if p.EndEpoch != recovery.EpochForever {
 		dst = binary.AppendUvarint(dst, uint64(p.EndEpoch))

@@ -11,36 +11,25 @@ import (
 // registration's blob and pool, and the totals. It returns a *CorruptError, or
 // the error of reading or of ctx.
 //
-// It takes two goroutines: the sums need the bytes in file order, the rest needs
-// the tables side by side.
+// The sums need the bytes in file order, the rest needs the tables side by side,
+// and hashing is done by a goroutine. So the file is read three times, and the
+// sums are for whoever waits.
 func (r *Reader) Verify(ctx context.Context) error {
-	summing, cancel := context.WithCancel(ctx)
-	defer cancel()
-	sums := make(chan error, 1)
-	go func() { sums <- r.verifySums(summing) }()
-	err := r.verifyContent(ctx)
+	sums := newSumming(r.sources)
+	digest := newContentDigest()
+	digest.spare = func() bool { return sums.step(ctx) }
+	err := r.verifyContent(ctx, digest)
+	if stopErr := digest.stop(); err == nil {
+		err = stopErr
+	}
 	if err != nil {
-		cancel() // the content says where; the sum would only say that
+		return err // and it says where; the sum would only say that
 	}
-	if sumErr := <-sums; err == nil {
-		return sumErr
-	}
-	return err
-}
-
-func (r *Reader) verifySums(ctx context.Context) error {
-	for _, s := range r.sources {
-		if err := s.verifySum(ctx); err != nil {
-			return err
-		}
-	}
-	return nil
+	return sums.finish(ctx)
 }
 
 // verifyContent reads every row of every table once.
-func (r *Reader) verifyContent(ctx context.Context) error {
-	digest := newContentDigest()
-	defer digest.stop()
+func (r *Reader) verifyContent(ctx context.Context, digest *contentDigest) error {
 	var err error
 	if r.head.Base == nil {
 		err = r.verifyState(ctx, digest)
@@ -53,10 +42,11 @@ func (r *Reader) verifyContent(ctx context.Context) error {
 	if rows := digest.counts(); rows != r.end.totals.Rows {
 		return r.d.at(r.Size(), "the trailer counts rows %+v, there are %+v", r.end.totals.Rows, rows)
 	}
-	if got := digest.sum(r.head); got != r.end.digest {
-		return r.d.at(r.Size(), "the content's digest is %v, the trailer says %v", got, r.end.digest)
+	got, err := digest.sum(r.head)
+	if err == nil && got != r.end.digest {
+		err = r.d.at(r.Size(), "the content's digest is %v, the trailer says %v", got, r.end.digest)
 	}
-	return nil
+	return err
 }
 
 // verifyState reads the tables side by side and counts what is certified.

@@ -170,7 +170,7 @@ func TestFullDisk(t *testing.T) {
 // writeFaulty writes a state where things go wrong. What was told while rows were
 // given is told again by Close.
 func writeFaulty(s *tables, path string, f *faults, limit int64) (Written, error) {
-	w, err := newWriter(faultyStorage{directory{filepath.Dir(path), "state"}, f}, path, s.head, Options{MaxChunk: limit})
+	w, err := newWriter(faultyStorage{directory{path: filepath.Dir(path), hint: "state"}, f}, path, s.head, Options{MaxChunk: limit})
 	if err == nil {
 		err = s.put(w)
 	}
