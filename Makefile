@@ -11,7 +11,7 @@ CUTS     ?= 20
 export CGO_ENABLED ?= 0
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test check race servers crash bench fuzz clean
+.PHONY: help run build test check race servers crash model bench fuzz clean
 
 help: ## print this help
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,6 +43,9 @@ servers: ## tests against real servers (nginx); skipped with the reason where on
 
 crash: ## SIGKILLs over one recovery (KILLS), and, as root, power cuts of an ext4 (CUTS)
 	$(GO) test ./cmd/recoverd -run 'TestCrash' -count=1 -v -timeout 15m -kills=$(KILLS) -cuts=$(CUTS)
+
+model: ## search the Promela model of cursor, list, crashes and fence (spin and gcc)
+	$(GO) test ./recovery/sim/model -count=1 -v -timeout 20m -model
 
 bench: ## the measurements that the README quotes, as ratios within one run
 	$(GO) test ./recovery -run xxx -bench . -benchtime 5000000x

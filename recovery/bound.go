@@ -5,8 +5,24 @@ import (
 	"fmt"
 )
 
-// Digest is the SHA-256 of a catalog's content.
+// Digest is the SHA-256 of a catalog's content; or, for a state between two
+// snapshots, of how it was replayed, which only the node that replayed it can
+// compare (ReplayedDigest).
 type Digest [32]byte
+
+// replayedMark ends a replayed digest; by chance a SHA-256 ends so once in 2^64.
+const replayedMark = "replayed"
+
+// ReplayedDigest names a state by a hash over the events that led to it: hashing
+// all of a large catalog whenever it moves would be another rescan.
+func ReplayedDigest(chain [32]byte) Digest {
+	copy(chain[len(chain)-len(replayedMark):], replayedMark)
+	return chain
+}
+
+// Replayed reports whether d says how a state was reached and not what is in it.
+// Then another digest of the same position contradicts nothing.
+func (d Digest) Replayed() bool { return string(d[len(d)-len(replayedMark):]) == replayedMark }
 
 func (d Digest) String() string { return hex.EncodeToString(d[:]) }
 
@@ -44,7 +60,8 @@ func (b Bound) String() string {
 	return fmt.Sprintf("%s@%d (epoch %d, %.16s)", b.Network, b.Position, b.Epoch, b.Digest)
 }
 
-// Ancestor is an earlier state that a catalog declares itself to descend from.
+// Ancestor is an earlier state that a catalog declares itself to descend from, or
+// another name of its present one.
 type Ancestor struct {
 	Position uint64 `json:"position"`
 	Digest   Digest `json:"digest"`
@@ -65,14 +82,20 @@ type Tip struct {
 	AtTip bool
 }
 
+// contradicts reports whether t and b cannot both be the same network's state at
+// their position.
+func (t Tip) contradicts(b Bound) bool {
+	return t.Position == b.Position && !t.Descends(b) && !t.Digest.Replayed() && !b.Digest.Replayed()
+}
+
 // Descends reports whether t provably continues b: the same state, or one whose
 // ancestors include it.
 func (t Tip) Descends(b Bound) bool {
 	if t.Network != b.Network || t.Position < b.Position {
 		return false
 	}
-	if t.Position == b.Position {
-		return t.Digest == b.Digest
+	if t.Position == b.Position && t.Digest == b.Digest {
+		return true
 	}
 	for _, a := range t.Ancestors {
 		if a.Position == b.Position && a.Digest == b.Digest {

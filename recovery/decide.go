@@ -38,7 +38,7 @@ func decide(prev *Progress, f facts) (Progress, error) {
 	if why := worthless(prev, f); why != "" {
 		return newRun(f, Origin{Decision: Discard, Why: why, From: prev.Cursor}), nil
 	}
-	if f.tip.Position == prev.Bound.Position && f.tip.Digest != prev.Bound.Digest {
+	if f.tip.contradicts(prev.Bound) {
 		return Progress{}, fmt.Errorf("%w: two catalogs claim position %d of %s: progress was made with digest %s, this one has %s",
 			ErrMisconfigured, f.tip.Position, f.tip.Network, prev.Bound.Digest, f.tip.Digest)
 	}

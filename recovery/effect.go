@@ -21,10 +21,13 @@ type OpenStore struct {
 }
 
 // ReadPage reads the rows after a mark and marks the stored ones; answered by
-// PageRead or PageFailed. The host fills Buf as far as it likes.
+// PageRead or PageFailed. The host fills Buf as far as it likes. It may leave out
+// blobs of which no certification was made or lengthened after Since, which
+// earlier passes covered (I7); nil: none may be left out.
 type ReadPage struct {
 	Run, Seq uint64
 	After    Mark
+	Since    *Bound
 	Buf      []Row
 }
 

@@ -71,4 +71,7 @@ type PageInfo struct {
 	Stamp Stamp
 	N     int  // rows filled
 	End   bool // nothing follows the last row
+	// Pass is how many blobs a whole pass meets at most, where those that did not
+	// change are left out; 0: all that are certified.
+	Pass uint64
 }

@@ -202,11 +202,11 @@ func allowed(i imported) bool {
 }
 
 // siblings reports whether both packages are, or belong to, different adapters of
-// one kind. Catalogs may all use snapshots.
+// one kind. Catalogs may all use snapshots and events, which are no adapters.
 func siblings(from, to string) bool {
 	for _, family := range []string{"syncer/store", "syncer/peer", "shards/provider", "recovery/catalog"} {
 		a, b := member(family, from), member(family, to)
-		if a != "" && b != "" && a != b && to != "recovery/catalog/snapshot" {
+		if a != "" && b != "" && a != b && !inTree(to, "recovery/catalog/snapshot") && !inTree(to, "recovery/catalog/event") {
 			return true
 		}
 	}
@@ -269,6 +269,9 @@ func TestImportCheckBites(t *testing.T) {
 		{production("recovery/statusapi", "checkpoint"), false},
 		{production("recovery/catalog/http", "recovery/catalog/snapshot"), true},
 		{production("recovery/catalog/http", "recovery/catalog/eventlog"), false},
+		{production("recovery/catalog/eventlog", "recovery/catalog/event"), true},
+		{production("recovery/catalog/eventlog", "recovery/catalog/snapshot/archive"), true},
+		{production("recovery/catalog/event", "recovery/catalog/eventlog"), false},
 		{production("recovery/catalog/snapshot", "recovery/catalog/http"), false},
 		{production("recovery/catalog/snapshot/walrus", "recovery/catalog/snapshot"), true},
 		{production("recovery/catalog", "recovery/catalog/snapshot"), true},

@@ -15,6 +15,7 @@ type scanState struct {
 	waits   bool          // the next row wants a slot or bytes
 	since   time.Duration // when it began to
 	ended   bool          // the source says that nothing follows the last page
+	pass    uint64        // PageInfo.Pass of the last page
 	retryAt time.Duration
 	delay   time.Duration
 	trouble trouble
@@ -59,7 +60,7 @@ func (m *Machine) onPage(e PageRead) {
 	if e.Info.N > 0 {
 		s.after = MarkAt(e.Rows[e.Info.N-1].ID)
 	}
-	s.ended = e.Info.End
+	s.ended, s.pass = e.Info.End, e.Info.Pass
 }
 
 // checkPage refuses what a pass must not build on (I8): an answer from before
@@ -120,7 +121,7 @@ func (m *Machine) scanPages() {
 	}
 	if len(s.pages) < pagesAhead && s.asking == 0 && !s.ended && !m.idle() && m.now >= s.retryAt {
 		s.asking = m.nextSeq()
-		m.emit(ReadPage{Run: m.run.number, Seq: s.asking, After: s.after, Buf: m.buffer()})
+		m.emit(ReadPage{Run: m.run.number, Seq: s.asking, After: s.after, Since: m.run.front.covered, Buf: m.buffer()})
 	}
 }
 

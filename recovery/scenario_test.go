@@ -361,7 +361,11 @@ func (s *scenario) effect(e Effect) {
 		s.print("open-store identity=%q claimed=%s", e.Request.Identity, e.Request.Claimed)
 	case ReadPage:
 		s.asked["page"], s.page = e.Seq, e
-		s.print("read-page after=%s", short(e.After))
+		since := ""
+		if e.Since != nil {
+			since = fmt.Sprintf(" since=%d", e.Since.Position)
+		}
+		s.print("read-page after=%s%s", short(e.After), since)
 	case LookUp:
 		s.asked["look"], s.lookIDs = e.Seq, e.IDs
 		s.print("look-up %s", shortIDs(e.IDs))
@@ -453,9 +457,14 @@ func ids(words []string) []BlobID {
 	return out
 }
 
+// digest reads "A", or "~A" for a replayed one.
 func digest(word string) Digest {
 	var d Digest
-	copy(d[:], word)
+	name, replayed := strings.CutPrefix(word, "~")
+	copy(d[:], name)
+	if replayed {
+		return ReplayedDigest(d)
+	}
 	return d
 }
 

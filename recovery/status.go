@@ -28,9 +28,12 @@ type Status struct {
 	// CatalogBlobs counts the certified blobs of the bound, on all shards;
 	// CatalogBytes is their size, or SizeUnknown. Counters.Looked of them were
 	// looked at in this pass.
-	CatalogBlobs uint64   `json:"catalog_blobs"`
-	CatalogBytes int64    `json:"catalog_bytes"`
-	Counters     Counters `json:"counters"`
+	CatalogBlobs uint64 `json:"catalog_blobs"`
+	CatalogBytes int64  `json:"catalog_bytes"`
+	// PassBlobs is how many blobs this pass meets at most, where the catalog leaves
+	// out those that did not change since Covered; 0: it does not.
+	PassBlobs uint64   `json:"pass_blobs"`
+	Counters  Counters `json:"counters"`
 	// Unsettled counts the entries of the list by state.
 	Unsettled     UnsettledCounts `json:"unsettled"`
 	BytesInFlight int64           `json:"bytes_in_flight"`
@@ -70,6 +73,7 @@ func (m *Machine) Status() Status {
 		s.Unsettled = m.run.front.countStates()
 		m.describe(&s, m.run.number, m.run.origin, m.run.front.covered, m.run.front.bound, m.run.counters)
 		s.Cursor, s.Scan = m.run.front.cursor(), m.run.front.scan
+		s.PassBlobs = m.scan.pass
 	} else if p != nil {
 		m.describe(&s, p.Run, p.Origin, p.Covered, p.Bound, p.Counters)
 		s.Cursor, s.Scan = p.Cursor, p.Scan

@@ -213,6 +213,34 @@ func (m *Memory) Page(ctx context.Context, after recovery.Mark, rows []recovery.
 	return recovery.PageInfo{Stamp: s.tip.Stamp, N: n, End: from+n == len(s.rows)}, nil
 }
 
+// PageSince implements Narrower.
+func (m *Memory) PageSince(ctx context.Context, since recovery.Bound, after recovery.Mark, rows []recovery.Row) (recovery.PageInfo, error) {
+	s, err := m.state(ctx)
+	if err != nil {
+		return recovery.PageInfo{}, err
+	}
+	if len(rows) == 0 {
+		return recovery.PageInfo{}, errNoRoom
+	}
+	info := recovery.PageInfo{Stamp: s.tip.Stamp, End: true}
+	for i := range s.rows {
+		row := &s.rows[i]
+		if row.Gained <= since.Position && row.CertifiedEpoch <= since.Epoch {
+			continue
+		}
+		info.Pass++
+		switch {
+		case after.Covers(row.ID):
+		case info.N == len(rows):
+			info.End = false
+		default:
+			rows[info.N] = *row
+			info.N++
+		}
+	}
+	return info, nil
+}
+
 // Lookup implements Source.
 func (m *Memory) Lookup(ctx context.Context, ids []recovery.BlobID) (recovery.Stamp, []recovery.Row, error) {
 	s, err := m.state(ctx)

@@ -45,6 +45,17 @@ type Source interface {
 	Changed(ctx context.Context) error
 }
 
+// Narrower is a Source that can leave out what did not change, so that a pass over
+// what is new need not read all that is old.
+type Narrower interface {
+	// PageSince is Page without blobs of which no live certification was made or
+	// lengthened after since, a state that the pinned one descends from. It may
+	// return more of them, and never fewer (I7); PageInfo.Pass says how many a whole
+	// pass meets at most. An answer is never narrower than what is known: a source
+	// that no longer knows what changed answers as Page does, with Pass 0.
+	PageSince(ctx context.Context, since recovery.Bound, after recovery.Mark, rows []recovery.Row) (recovery.PageInfo, error)
+}
+
 // rowsPage is how many rows Rows asks for at once.
 const rowsPage = 1024
 

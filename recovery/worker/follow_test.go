@@ -17,13 +17,18 @@ import (
 // instead of turning for ever.
 type countedCatalog struct {
 	*catalog.Memory
-	pins, changes atomic.Int64
-	limit         int64
+	pins, changes, narrow atomic.Int64
+	limit                 int64
 }
 
 func (a *countedCatalog) Pin(ctx context.Context) (recovery.Tip, error) {
 	a.pins.Add(1)
 	return a.Memory.Pin(ctx)
+}
+
+func (a *countedCatalog) PageSince(ctx context.Context, since recovery.Bound, after recovery.Mark, rows []recovery.Row) (recovery.PageInfo, error) {
+	a.narrow.Add(1)
+	return a.Memory.PageSince(ctx, since, after, rows)
 }
 
 func (a *countedCatalog) Changed(ctx context.Context) error {
@@ -51,6 +56,9 @@ func TestChasingTheTip(t *testing.T) {
 		})
 		if s.Counters.Passes < 10 || s.Counters.Passes > 14 || source.pins.Load() > 15 {
 			t.Errorf("%d passes and %d looks at the bound in two minutes", s.Counters.Passes, source.pins.Load())
+		}
+		if source.narrow.Load() == 0 || s.Counters.Looked > 300 {
+			t.Errorf("the last pass looked at %d blobs, in pages of which %d listed only what changed", s.Counters.Looked, source.narrow.Load())
 		}
 		if n := source.changes.Load(); n >= source.limit {
 			t.Errorf("asked %d times whether the catalog changed", n)

@@ -93,7 +93,7 @@ func (w *Worker) openStore(ctx context.Context, e recovery.OpenStore) recovery.E
 // readPage reads a page and marks what is stored, off the loop, so that both are
 // done when the machine gets it.
 func (w *Worker) readPage(ctx context.Context, e recovery.ReadPage) recovery.Event {
-	info, err := w.cfg.Catalog.Page(ctx, e.After, e.Buf)
+	info, err := w.page(ctx, e)
 	if err == nil {
 		err = w.mark(ctx, e.Buf[:info.N])
 	}
@@ -112,6 +112,13 @@ func (w *Worker) lookUp(ctx context.Context, e recovery.LookUp) recovery.Event {
 		return recovery.LookupFailed{Seq: e.Seq, Err: err}
 	}
 	return recovery.LookedUp{Seq: e.Seq, Stamp: stamp, Rows: rows}
+}
+
+func (w *Worker) page(ctx context.Context, e recovery.ReadPage) (recovery.PageInfo, error) {
+	if narrow, ok := w.cfg.Catalog.(Narrower); ok && e.Since != nil {
+		return narrow.PageSince(ctx, *e.Since, e.After, e.Buf)
+	}
+	return w.cfg.Catalog.Page(ctx, e.After, e.Buf)
 }
 
 // mark sets Stored on the rows. What is flying, for a superseded run or for the

@@ -44,6 +44,13 @@ type Catalog interface {
 	Lookup(ctx context.Context, ids []recovery.BlobID) (recovery.Stamp, []recovery.Row, error)
 }
 
+// Narrower is a Catalog that can leave out of a page what did not change.
+type Narrower interface {
+	// PageSince is Page without the blobs of which no certification was made or
+	// lengthened after since. It may return more, and never fewer (I7).
+	PageSince(ctx context.Context, since recovery.Bound, after recovery.Mark, rows []recovery.Row) (recovery.PageInfo, error)
+}
+
 // Follower tells when a catalog may have something newer than was pinned.
 type Follower interface {
 	// Changed returns nil as long as it may, and otherwise waits until it does or

@@ -46,7 +46,7 @@ func Run(t *testing.T, open func(t *testing.T, first State) Subject) {
 	}{
 		{"pages", testPages}, {"after", testAfter}, {"empty", testEmpty}, {"tip", testTip}, {"lookup", testLookup},
 		{"not pinned", testNotPinned}, {"pin moves", testPinMoves}, {"changed", testChanged},
-		{"cancelled", testCancelled}, {"concurrent", testConcurrent},
+		{"cancelled", testCancelled}, {"concurrent", testConcurrent}, {"since", testSince},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.run(t, open) })
 	}
