@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -10,7 +11,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/recoverd/recoverd/checkpoint"
 	"github.com/recoverd/recoverd/recovery"
+	"github.com/recoverd/recoverd/recovery/catalog/snapshot"
 )
 
 func listID(n int) recovery.BlobID { return recovery.BlobID{0: byte(n * 37), 1: byte(n), 31: 9} }
@@ -232,5 +235,30 @@ func TestRunRefusesUnverifiable(t *testing.T) {
 	// A restart finds it in the place of the one it knew.
 	if _, stderr, code := invoke(t, f.run("--exit-when-complete")...); code != exitConfig || !strings.Contains(stderr, "has no known size") {
 		t.Errorf("started again: exit code %d\n%s", code, stderr)
+	}
+}
+
+// Progress that an older program made with such a catalog does not let it in: a
+// restart reads no more than it must, but looks whether sizes are unknown.
+func TestRunRefusesUnverifiableWithProgress(t *testing.T) {
+	f := newFleet(t, 5, 100)
+	works(t, "catalog", "import", "--in", goldenB, "--out", f.path("walrus.rsnap"))
+	info, err := snapshot.Peek(f.path("walrus.rsnap"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := savedProgress(t)
+	d := saved(t, dir)
+	d.Record.Progress.Bound = info.Bound()
+	store, err := checkpoint.Open(checkpoint.Config{Dir: dir})
+	if err == nil {
+		err = errors.Join(store.Reset(d.Record), store.Close())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, stderr, code := invoke(t, f.run("--catalog", f.path("walrus.rsnap"), "--state-dir", dir, "--exit-when-complete")...)
+	if code != exitConfig || !strings.Contains(stderr, "has the encoding walrus") {
+		t.Errorf("exit code %d\n%s", code, stderr)
 	}
 }

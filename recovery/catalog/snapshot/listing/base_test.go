@@ -13,7 +13,7 @@ import (
 
 	"github.com/recoverd/recoverd/recovery"
 	"github.com/recoverd/recoverd/recovery/catalog/snapshot"
-	. "github.com/recoverd/recoverd/recovery/catalog/snapshot/listing"
+	"github.com/recoverd/recoverd/recovery/catalog/snapshot/listing"
 	"github.com/recoverd/recoverd/recovery/catalog/snapshot/walrus/walrustest"
 )
 
@@ -100,7 +100,7 @@ func TestRules(t *testing.T) {
 			line += fmt.Sprintf(`,"position":%d`, tc.position)
 		}
 		b := base(t)
-		r, result, err := importList(t, line+"}\n", Config{Base: b})
+		r, result, err := importList(t, line+"}\n", listing.Config{Base: b})
 		if err != nil {
 			t.Errorf("%s: %v", tc.name, err)
 			continue
@@ -125,6 +125,23 @@ func TestRules(t *testing.T) {
 	}
 }
 
+// A registration that goes on keeps what it was; one that comes back is new.
+func TestRegistrations(t *testing.T) {
+	r := mustImport(t, fmt.Sprintf(`{"id":"%v","end_epoch":9}`+"\n"+`{"id":"%v","end_epoch":9,"certified_epoch":4}`+"\n"+`{"id":"%v"}`+"\n", id(1), id(4), id(99)), listing.Config{Base: base(t)})
+	want := map[recovery.BlobID]snapshot.Registration{
+		id(1):  {RegisteredEpoch: 2, CertifiedEpoch: 3, EndEpoch: 9},
+		id(4):  {RegisteredEpoch: 4, CertifiedEpoch: 4, EndEpoch: 9},
+		id(99): {RegisteredEpoch: 1, CertifiedEpoch: 1, EndEpoch: recovery.EpochForever},
+	}
+	for b, w := range want {
+		w.Key, w.Certified, w.Gained = snapshot.KeyOf(b, b), true, 101
+		got, err := r.Lookup().Registration(w.Key)
+		if err != nil || got == nil || *got != w {
+			t.Errorf("%+v, error %v, want %+v", got, err, w)
+		}
+	}
+}
+
 // checkRest: all that a list does not speak of is as it was.
 func checkRest(t *testing.T, name string, before, after *snapshot.Reader, except recovery.BlobID) {
 	t.Helper()
@@ -143,27 +160,27 @@ func checkRest(t *testing.T, name string, before, after *snapshot.Reader, except
 func TestBaseRefuses(t *testing.T) {
 	for name, tc := range map[string]struct {
 		text string
-		cfg  Config
+		cfg  listing.Config
 		line uint64
 		what string
 	}{
-		"other size":        {fmt.Sprintf("%v 10\n%v 21\n", id(1), id(2)), Config{}, 2, "21 bytes, in the base it has 20"},
-		"invalidated":       {fmt.Sprintf("%v\n", id(5)), Config{}, 1, "invalidated at position 33"},
-		"other encoding":    {fmt.Sprintf("%v\n", id(8)), Config{}, 1, "is raw, in the base it is walrus"},
-		"other digest":      {fmt.Sprintf(`{"id":"%v","digest":"%v"}`, id(1), id(2)), Config{}, 1, "digest"},
-		"old and not there": {fmt.Sprintf(`{"id":"%v","position":100}`, id(99)), Config{}, 1, "position 100 is not beyond the base's, 100"},
-		"old and longer":    {fmt.Sprintf(`{"id":"%v","position":9,"end_epoch":9}`, id(1)), Config{}, 1, "until epoch 9"},
-		"other network":     {lines("%v", 1), Config{Network: "other"}, 0, `network "net", not "other"`},
-		"earlier epoch":     {lines("%v", 1), Config{Epoch: 4}, 0, "epoch 4 is before the base's, 5"},
+		"other size":        {fmt.Sprintf("%v 10\n%v 21\n", id(1), id(2)), listing.Config{}, 2, "21 bytes, in the base it has 20"},
+		"invalidated":       {fmt.Sprintf("%v\n", id(5)), listing.Config{}, 1, "invalidated at position 33"},
+		"other encoding":    {fmt.Sprintf("%v\n", id(8)), listing.Config{}, 1, "is raw, in the base it is walrus"},
+		"other digest":      {fmt.Sprintf(`{"id":"%v","digest":"%v"}`, id(1), id(2)), listing.Config{}, 1, "digest"},
+		"old and not there": {fmt.Sprintf(`{"id":"%v","position":100}`, id(99)), listing.Config{}, 1, "position 100 is not beyond the base's, 100"},
+		"old and longer":    {fmt.Sprintf(`{"id":"%v","position":9,"end_epoch":9}`, id(1)), listing.Config{}, 1, "until epoch 9"},
+		"other network":     {lines("%v", 1), listing.Config{Network: "other"}, 0, `network "net", not "other"`},
+		"earlier epoch":     {lines("%v", 1), listing.Config{Epoch: 4}, 0, "epoch 4 is before the base's, 5"},
 	} {
 		tc.cfg.Base = base(t)
 		_, _, err := importList(t, tc.text, tc.cfg)
-		if !errors.Is(err, ErrImport) || lineOf(err) != tc.line || !strings.Contains(err.Error(), tc.what) {
+		if !errors.Is(err, listing.ErrImport) || lineOf(err) != tc.line || !strings.Contains(err.Error(), tc.what) {
 			t.Errorf("%s: error %v", name, err)
 		}
 	}
 	last := write(t, snapshot.Header{Stamp: recovery.Stamp{Network: "net", Epoch: 1, Position: math.MaxUint64}}, nil, nil, nil, nil)
-	if _, _, err := importList(t, lines("%v", 1), Config{Base: last}); !errors.Is(err, ErrImport) || !strings.Contains(err.Error(), "can follow") {
+	if _, _, err := importList(t, lines("%v", 1), listing.Config{Base: last}); !errors.Is(err, listing.ErrImport) || !strings.Contains(err.Error(), "can follow") {
 		t.Errorf("nothing can follow: %v", err)
 	}
 	full := base(t)
@@ -179,14 +196,14 @@ func TestBaseRefuses(t *testing.T) {
 	if err := w.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := importList(t, lines("%v", 1), Config{Base: open(t, path)}); !errors.Is(err, ErrImport) {
+	if _, _, err := importList(t, lines("%v", 1), listing.Config{Base: open(t, path)}); !errors.Is(err, listing.ErrImport) {
 		t.Errorf("an incremental base: %v", err)
 	}
 }
 
 // A later epoch is an event: the position moves, and what ended by it is gone.
 func TestBaseEpoch(t *testing.T) {
-	r, result, err := importList(t, fmt.Sprintf(`{"id":"%v","certified_epoch":8,"end_epoch":9}`+"\n", id(1)), Config{Base: base(t)})
+	r, result, err := importList(t, fmt.Sprintf(`{"id":"%v","certified_epoch":8,"end_epoch":9}`+"\n", id(1)), listing.Config{Base: base(t)})
 	if err != nil || r.Header().Epoch != 8 || r.Header().Position != 101 || result.Added != 1 {
 		t.Fatalf("%+v, error %v", result, err)
 	}
@@ -198,7 +215,7 @@ func TestBaseEpoch(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	r, result, err = importList(t, fmt.Sprintf(`{"id":"%v"}`+"\n", id(2)), Config{Base: base(t), Epoch: 6})
+	r, result, err = importList(t, fmt.Sprintf(`{"id":"%v"}`+"\n", id(2)), listing.Config{Base: base(t), Epoch: 6})
 	if err != nil || r.Header().Epoch != 6 || r.Header().Position != 101 || result.Kept != 1 {
 		t.Errorf("only the epoch: %+v, error %v", result, err)
 	}
@@ -208,13 +225,13 @@ func TestBaseEpoch(t *testing.T) {
 // output may take the base's place.
 func TestExportOverItself(t *testing.T) {
 	b := base(t)
-	list := export(t, b, NDJSON)
-	r, result, err := importList(t, list, Config{Base: b, Network: "net"})
+	list := export(t, b, listing.NDJSON)
+	r, result, err := importList(t, list, listing.Config{Base: b, Network: "net"})
 	if err != nil || result.Kept != b.Totals().Certified || result.Kept < 5 || !bytes.Equal(readFile(t, r.Path()), readFile(t, b.Path())) {
 		t.Errorf("%+v, error %v", result, err)
 	}
 	before := rowsOf(t, b)
-	out, err := Import(t.Context(), Config{Path: "list", In: strings.NewReader(lines("%v 1", 99)), Base: b, Out: b.Path()})
+	out, err := listing.Import(t.Context(), listing.Config{Path: "list", In: strings.NewReader(lines("%v 1", 99)), Base: b, Out: b.Path()})
 	if err != nil || out.Added != 1 || len(rowsOf(t, open(t, b.Path()))) != len(before)+1 {
 		t.Errorf("in the base's place: %+v, error %v", out, err)
 	}
@@ -223,11 +240,11 @@ func TestExportOverItself(t *testing.T) {
 // A Walrus snapshot over a base is the next state of its network.
 func TestWalrusOverBase(t *testing.T) {
 	s := walrustest.Many(100, 2)
-	first := mustImport(t, string(s.Encode(1)), Config{Network: "net"})
+	first := mustImport(t, string(s.Encode(1)), listing.Config{Network: "net"})
 	s.Header.Next += 10
 	removed := s.Objects[3]
 	s.Objects = append(s.Objects[:3:3], s.Objects[4:]...)
-	next := mustImport(t, string(s.Encode(2)), Config{Base: first})
+	next := mustImport(t, string(s.Encode(2)), listing.Config{Base: first})
 	var changed []string
 	err := snapshot.Diff(t.Context(), first, next, func(c snapshot.Change) error {
 		if c.Kind() == "removed" && c.Table == snapshot.Registrations {
@@ -238,7 +255,7 @@ func TestWalrusOverBase(t *testing.T) {
 	if diff := cmp.Diff([]string{fmt.Sprintf("%x", removed.Key)}, changed); diff != "" || err != nil {
 		t.Errorf("removed, error %v (-want +got):\n%s", err, diff)
 	}
-	if _, _, err := importList(t, string(s.Encode(1)), Config{Base: next}); err == nil || !strings.Contains(err.Error(), "already") {
+	if _, _, err := importList(t, string(s.Encode(1)), listing.Config{Base: next}); err == nil || !strings.Contains(err.Error(), "already") {
 		t.Errorf("the same position again: %v", err)
 	}
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/recoverd/recoverd/recovery"
-	. "github.com/recoverd/recoverd/recovery/catalog/snapshot/listing"
+	"github.com/recoverd/recoverd/recovery/catalog/snapshot/listing"
 )
 
 const unknown = recovery.SizeUnknown
@@ -25,31 +25,31 @@ func TestFormats(t *testing.T) {
 	sum := func(rows ...recovery.Row) []recovery.Row { return rows }
 	for name, tc := range map[string]struct {
 		text   string
-		format Format
+		format listing.Format
 		want   []recovery.Row
 	}{
-		"ids":              {fmt.Sprintf("%v\n%v\n", a, b), IDs, sum(raw(a, unknown), raw(b, unknown))},
-		"ids, cut":         {fmt.Sprintf("%v\n%v", a, b), IDs, sum(raw(a, unknown), raw(b, unknown))},
-		"ids with sizes":   {fmt.Sprintf("%v 10\n%v\t20\n%v \t 0\n", a, b, c), IDs, sum(raw(a, 10), raw(b, 20), raw(c, 0))},
-		"some sizes":       {fmt.Sprintf("%v 10\n%v\n", a, b), IDs, sum(raw(a, 10), raw(b, unknown))},
-		"two blanks":       {fmt.Sprintf("%v  10\n%v\n", a, b), IDs, sum(raw(a, 10), raw(b, unknown))},
-		"upper case":       {strings.ToUpper(a.String()) + "\n", IDs, sum(raw(a, unknown))},
-		"base64url":        {a.Base64URL() + "\n" + b.String() + "\n" + c.Base64URL() + " 7\n", IDs, sum(raw(a, unknown), raw(b, unknown), raw(c, 7))},
-		"largest size":     {a.String() + " 9223372036854775807\n", IDs, sum(raw(a, 1<<63-1))},
-		"text mode":        {fmt.Sprintf("%v  a file\n%v  10\n", a, b), SHA256Sum, sum(raw(a, unknown), raw(b, unknown))},
-		"binary mode":      {fmt.Sprintf("%v *10\n%v *dir/x\n", a, b), SHA256Sum, sum(raw(a, unknown), raw(b, unknown))},
-		"both modes":       {fmt.Sprintf("%v *x\n%v  y", a, b), SHA256Sum, sum(raw(a, unknown), raw(b, unknown))},
-		"escaped name":     {fmt.Sprintf("\\%v  a\\nb\\\\c\\rd\n%v *x\\y\n", a, b), SHA256Sum, sum(raw(a, unknown), raw(b, unknown))},
-		"name of one file": {fmt.Sprintf("%v  1\n%v  1 \n", a, a), SHA256Sum, sum(raw(a, unknown))},
-		"copies":           {fmt.Sprintf("%v  1\n%v  2\n%v *z\n", a, a, a), SHA256Sum, sum(raw(a, unknown))},
-		"standard input":   {fmt.Sprintf("%v  -\n", a), SHA256Sum, sum(raw(a, unknown))},
-		"oci":              {fmt.Sprintf("sha256:%v\nsha256:%v 20\n", a, b), OCI, sum(raw(a, unknown), raw(b, 20))},
-		"json":             {fmt.Sprintf(`{"id":"%v"}`, a), NDJSON, sum(raw(a, unknown))},
-		"json with blanks": {fmt.Sprintf("\t{ \"size\" : 10 ,\"id\":\"%v\" } \r\n", a.Base64URL()), NDJSON, sum(raw(a, 10))},
-		"json with nulls":  {fmt.Sprintf(`{"id":"%v","size":null,"end_epoch":null,"certified_epoch":null,"position":null,"encoding":null}`, a), NDJSON, sum(raw(a, unknown))},
+		"ids":              {fmt.Sprintf("%v\n%v\n", a, b), listing.IDs, sum(raw(a, unknown), raw(b, unknown))},
+		"ids, cut":         {fmt.Sprintf("%v\n%v", a, b), listing.IDs, sum(raw(a, unknown), raw(b, unknown))},
+		"ids with sizes":   {fmt.Sprintf("%v 10\n%v\t20\n%v \t 0\n", a, b, c), listing.IDs, sum(raw(a, 10), raw(b, 20), raw(c, 0))},
+		"some sizes":       {fmt.Sprintf("%v 10\n%v\n", a, b), listing.IDs, sum(raw(a, 10), raw(b, unknown))},
+		"two blanks":       {fmt.Sprintf("%v  10\n%v\n", a, b), listing.IDs, sum(raw(a, 10), raw(b, unknown))},
+		"upper case":       {strings.ToUpper(a.String()) + "\n", listing.IDs, sum(raw(a, unknown))},
+		"base64url":        {a.Base64URL() + "\n" + b.String() + "\n" + c.Base64URL() + " 7\n", listing.IDs, sum(raw(a, unknown), raw(b, unknown), raw(c, 7))},
+		"largest size":     {a.String() + " 9223372036854775807\n", listing.IDs, sum(raw(a, 1<<63-1))},
+		"text mode":        {fmt.Sprintf("%v  a file\n%v  10\n", a, b), listing.SHA256Sum, sum(raw(a, unknown), raw(b, unknown))},
+		"binary mode":      {fmt.Sprintf("%v *10\n%v *dir/x\n", a, b), listing.SHA256Sum, sum(raw(a, unknown), raw(b, unknown))},
+		"both modes":       {fmt.Sprintf("%v *x\n%v  y", a, b), listing.SHA256Sum, sum(raw(a, unknown), raw(b, unknown))},
+		"escaped name":     {fmt.Sprintf("\\%v  a\\nb\\\\c\\rd\n%v *x\\y\n", a, b), listing.SHA256Sum, sum(raw(a, unknown), raw(b, unknown))},
+		"name of one file": {fmt.Sprintf("%v  1\n%v  1 \n", a, a), listing.SHA256Sum, sum(raw(a, unknown))},
+		"copies":           {fmt.Sprintf("%v  1\n%v  2\n%v *z\n", a, a, a), listing.SHA256Sum, sum(raw(a, unknown))},
+		"standard input":   {fmt.Sprintf("%v  -\n", a), listing.SHA256Sum, sum(raw(a, unknown))},
+		"oci":              {fmt.Sprintf("sha256:%v\nsha256:%v 20\n", a, b), listing.OCI, sum(raw(a, unknown), raw(b, 20))},
+		"json":             {fmt.Sprintf(`{"id":"%v"}`, a), listing.NDJSON, sum(raw(a, unknown))},
+		"json with blanks": {fmt.Sprintf("\t{ \"size\" : 10 ,\"id\":\"%v\" } \r\n", a.Base64URL()), listing.NDJSON, sum(raw(a, 10))},
+		"json with nulls":  {fmt.Sprintf(`{"id":"%v","size":null,"end_epoch":null,"certified_epoch":null,"position":null,"encoding":null}`, a), listing.NDJSON, sum(raw(a, unknown))},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r, result, err := importList(t, tc.text, Config{})
+			r, result, err := importList(t, tc.text, listing.Config{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -60,7 +60,7 @@ func TestFormats(t *testing.T) {
 			if result.Lines != result.Added+result.Repeated || result.Added != uint64(len(got)) {
 				t.Errorf("result %+v", result)
 			}
-			forced, _, err := importList(t, tc.text, Config{Format: tc.format})
+			forced, _, err := importList(t, tc.text, listing.Config{Format: tc.format})
 			if err != nil || forced.Bound() != r.Bound() {
 				t.Errorf("with the format given: error %v", err)
 			}
@@ -76,7 +76,7 @@ func TestJSONFields(t *testing.T) {
 {"id":"%v","position":11,"encoding":"striped","size":8,"digest":"%v"}
 {"id":"%v","position":2,"digest":null}
 `, a, b, c, d, d)
-	r := mustImport(t, text, Config{Network: "net"})
+	r := mustImport(t, text, listing.Config{Network: "net"})
 	row := func(b recovery.BlobID, size int64, e recovery.Encoding, digest [32]byte, certified, end uint32, gained uint64) recovery.Row {
 		return recovery.Row{Blob: recovery.Blob{ID: b, Size: size, Encoding: e, Digest: digest}, CertifiedEpoch: certified, EndEpoch: end, Gained: gained}
 	}
@@ -124,6 +124,7 @@ func TestRefused(t *testing.T) {
 		"a huger size":                {hex + " 1\n" + other + " 99999999999999999999999\n", 2, "more than"},
 		"three columns":               {hex + " 1 2\n", 1, "none of"},
 		"a size that may be cut":      {hex + " 409", 1, "was the list cut"},
+		"a later one":                 {hex + " 1\n" + other + " 409", 2, "was the list cut"},
 		"an OCI size that may be cut": {"sha256:" + hex + "\nsha256:" + other + "\t40", 2, "was the list cut"},
 		"OCI in upper case":           {"sha256:" + strings.ToUpper(hex) + "\n", 1, "none of"},
 		"OCI with another hash":       {"sha256:" + hex + "\nsha512:" + hex + hex + "\n", 2, "not oci"},
@@ -142,21 +143,21 @@ func TestRefused(t *testing.T) {
 		"a longer line":               {hex + "\n" + strings.Repeat("x", 200_000) + "\n", 2, "more than 16384 bytes"},
 		"a catalog":                   {"\x89rsnap\r\n and more", 0, "catalog already"},
 	} {
-		_, _, err := importList(t, tc.text, Config{})
-		if !errors.Is(err, ErrImport) || lineOf(err) != tc.line || !strings.Contains(err.Error(), tc.what) || !strings.Contains(err.Error(), "list") {
+		_, _, err := importList(t, tc.text, listing.Config{})
+		if !errors.Is(err, listing.ErrImport) || lineOf(err) != tc.line || !strings.Contains(err.Error(), tc.what) || !strings.Contains(err.Error(), "list") {
 			t.Errorf("%s: error %v, want %q in line %d", name, err, tc.what, tc.line)
 		}
 	}
 	// What fits two formats is read as the one that is asked for.
 	both := hex + "  1\n" + other + "  22\n"
-	for f, size := range map[Format]int64{IDs: 22, SHA256Sum: unknown} {
-		r := mustImport(t, both, Config{Format: f})
+	for f, size := range map[listing.Format]int64{listing.IDs: 22, listing.SHA256Sum: unknown} {
+		r := mustImport(t, both, listing.Config{Format: f})
 		if rows := rowsOf(t, r); rows[1].Size != size && rows[0].Size != size {
 			t.Errorf("%v: %+v", f, rows)
 		}
 	}
-	for _, f := range []Format{NDJSON, OCI, Walrus} {
-		if _, _, err := importList(t, both, Config{Format: f}); !errors.Is(err, ErrImport) {
+	for _, f := range []listing.Format{listing.NDJSON, listing.OCI, listing.Walrus} {
+		if _, _, err := importList(t, both, listing.Config{Format: f}); !errors.Is(err, listing.ErrImport) {
 			t.Errorf("asked for %v: %v", f, err)
 		}
 	}
@@ -206,12 +207,12 @@ func TestRefusedJSON(t *testing.T) {
 		`{"id":"caf` + "\u00e9" + `"}`:         "plain ASCII",
 		`{"id":"a` + "\t" + `"}`:               "plain ASCII",
 	} {
-		_, _, err := importList(t, text+"\n", Config{})
+		_, _, err := importList(t, text+"\n", listing.Config{})
 		if lineOf(err) != 1 || !strings.Contains(err.Error(), what) {
 			t.Errorf("%s: error %v, want %q", text, err, what)
 		}
 	}
-	if _, _, err := importList(t, `[1]`, Config{Format: NDJSON}); lineOf(err) != 1 {
+	if _, _, err := importList(t, `[1]`, listing.Config{Format: listing.NDJSON}); lineOf(err) != 1 {
 		t.Errorf("an array: %v", err)
 	}
 }
@@ -223,33 +224,33 @@ func TestBrokenStream(t *testing.T) {
 	text := lines("%v", 1, 2, 3)
 	for _, n := range []int{0, 1, 7, 64, 65, 100, len(text)} {
 		in := io.MultiReader(strings.NewReader(text[:n]), iotest.ErrReader(broken))
-		if _, _, err := importList(t, "", Config{In: in}); !errors.Is(err, broken) || errors.Is(err, ErrImport) {
+		if _, _, err := importList(t, "", listing.Config{In: in}); !errors.Is(err, broken) || errors.Is(err, listing.ErrImport) {
 			t.Errorf("broken off after %d bytes: %v", n, err)
 		}
 	}
-	r := mustImport(t, "", Config{In: iotest.OneByteReader(strings.NewReader(text))})
+	r := mustImport(t, "", listing.Config{In: iotest.OneByteReader(strings.NewReader(text))})
 	if r.Totals().Certified != 3 {
 		t.Errorf("byte by byte: %+v", r.Totals())
 	}
 }
 
 func TestFormatNames(t *testing.T) {
-	for f := Auto; f <= Walrus; f++ {
-		if back, err := ParseFormat(f.String()); err != nil || back != f {
+	for f := listing.Auto; f <= listing.Walrus; f++ {
+		if back, err := listing.ParseFormat(f.String()); err != nil || back != f {
 			t.Errorf("%v: %v, %v", f, back, err)
 		}
 	}
-	if _, err := ParseFormat("csv"); err == nil || !strings.Contains(err.Error(), "ndjson") {
+	if _, err := listing.ParseFormat("csv"); err == nil || !strings.Contains(err.Error(), "ndjson") {
 		t.Error(err)
 	}
-	if Format(77).String() != "format(77)" {
-		t.Error(Format(77))
+	if listing.Format(77).String() != "format(77)" {
+		t.Error(listing.Format(77))
 	}
 	if err := os.WriteFile(filepath.Join(t.TempDir(), "x"), nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
 	var out bytes.Buffer
-	if _, err := Export(t.Context(), mustImport(t, lines("%v", 1), Config{}), OCI, &out); !errors.Is(err, ErrExport) || out.Len() > 0 {
+	if _, err := listing.Export(t.Context(), mustImport(t, lines("%v", 1), listing.Config{}), listing.OCI, &out); !errors.Is(err, listing.ErrExport) || out.Len() > 0 {
 		t.Errorf("exported as oci: %v", err)
 	}
 }

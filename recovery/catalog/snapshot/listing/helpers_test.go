@@ -12,7 +12,7 @@ import (
 
 	"github.com/recoverd/recoverd/recovery"
 	"github.com/recoverd/recoverd/recovery/catalog/snapshot"
-	. "github.com/recoverd/recoverd/recovery/catalog/snapshot/listing"
+	"github.com/recoverd/recoverd/recovery/catalog/snapshot/listing"
 )
 
 // id returns an id that looks like a hash, from a number.
@@ -25,7 +25,7 @@ func id(n int) (b recovery.BlobID) {
 }
 
 // importList imports a text into a new directory, where nothing else may be left.
-func importList(t testing.TB, text string, cfg Config) (*snapshot.Reader, Result, error) {
+func importList(t testing.TB, text string, cfg listing.Config) (*snapshot.Reader, listing.Result, error) {
 	t.Helper()
 	dir := t.TempDir()
 	cfg.Out = filepath.Join(dir, "list.rsnap")
@@ -35,7 +35,7 @@ func importList(t testing.TB, text string, cfg Config) (*snapshot.Reader, Result
 	if cfg.In == nil {
 		cfg.In = strings.NewReader(text)
 	}
-	result, err := Import(t.Context(), cfg)
+	result, err := listing.Import(t.Context(), cfg)
 	left, readErr := os.ReadDir(dir)
 	if readErr != nil {
 		t.Fatal(readErr)
@@ -59,7 +59,7 @@ func importList(t testing.TB, text string, cfg Config) (*snapshot.Reader, Result
 	return r, result, nil
 }
 
-func mustImport(t testing.TB, text string, cfg Config) *snapshot.Reader {
+func mustImport(t testing.TB, text string, cfg listing.Config) *snapshot.Reader {
 	t.Helper()
 	r, _, err := importList(t, text, cfg)
 	if err != nil {
@@ -92,10 +92,10 @@ func rowsOf(t testing.TB, r *snapshot.Reader) (all []recovery.Row) {
 	return all
 }
 
-func export(t testing.TB, r *snapshot.Reader, f Format) string {
+func export(t testing.TB, r *snapshot.Reader, f listing.Format) string {
 	t.Helper()
 	var out bytes.Buffer
-	n, err := Export(t.Context(), r, f, &out)
+	n, err := listing.Export(t.Context(), r, f, &out)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -124,7 +124,7 @@ func raw(b recovery.BlobID, size int64) recovery.Row {
 
 // lineOf is the line that an error is about; 0: none.
 func lineOf(err error) uint64 {
-	var l *LineError
+	var l *listing.LineError
 	if errors.As(err, &l) {
 		return l.Line
 	}

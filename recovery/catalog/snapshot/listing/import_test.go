@@ -17,7 +17,7 @@ import (
 
 	"github.com/recoverd/recoverd/recovery"
 	"github.com/recoverd/recoverd/recovery/catalog/snapshot"
-	. "github.com/recoverd/recoverd/recovery/catalog/snapshot/listing"
+	"github.com/recoverd/recoverd/recovery/catalog/snapshot/listing"
 	"github.com/recoverd/recoverd/recovery/catalog/snapshot/walrus"
 	"github.com/recoverd/recoverd/recovery/catalog/snapshot/walrus/walrustest"
 )
@@ -36,7 +36,7 @@ func TestOrderAndMemory(t *testing.T) {
 		if memory == 1 {
 			list = slices.Clone(list)
 		}
-		r, result, err := importList(t, strings.Join(list, ""), Config{Memory: memory})
+		r, result, err := importList(t, strings.Join(list, ""), listing.Config{Memory: memory})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -49,7 +49,7 @@ func TestOrderAndMemory(t *testing.T) {
 		}
 	}
 	list[9] = fmt.Sprintf("%v 1\n", id(5_000))
-	if other := readFile(t, mustImport(t, strings.Join(list, ""), Config{}).Path()); bytes.Equal(other, first) {
+	if other := readFile(t, mustImport(t, strings.Join(list, ""), listing.Config{}).Path()); bytes.Equal(other, first) {
 		t.Error("another list gives the same bytes")
 	}
 }
@@ -58,17 +58,17 @@ func TestOrderAndMemory(t *testing.T) {
 // content never gives one network. Hazard 84.
 func TestDerivedNetwork(t *testing.T) {
 	ids := lines("%v", 1, 2, 3)
-	want := mustImport(t, ids, Config{}).Bound()
+	want := mustImport(t, ids, listing.Config{}).Bound()
 	if !strings.HasPrefix(want.Network, "import-") || want.Position != 1 || want.Epoch != 1 {
 		t.Errorf("%v", want)
 	}
 	for _, text := range []string{lines("sha256:%v", 3, 2, 1), lines("%v  x", 1, 3, 2), lines(`{"id":"%v"}`, 2, 1, 3)} {
-		if got := mustImport(t, text, Config{}).Bound(); got != want {
+		if got := mustImport(t, text, listing.Config{}).Bound(); got != want {
 			t.Errorf("%v, of\n%s", got, text)
 		}
 	}
 	for _, text := range []string{lines("%v", 1, 2), lines("%v 7", 1, 2, 3), lines(`{"id":"%v","end_epoch":9}`, 1, 2, 3)} {
-		if got := mustImport(t, text, Config{}).Bound(); got.Network == want.Network {
+		if got := mustImport(t, text, listing.Config{}).Bound(); got.Network == want.Network {
 			t.Errorf("%v has the network of another list:\n%s", got, text)
 		}
 	}
@@ -89,12 +89,12 @@ func TestDuplicates(t *testing.T) {
 		if name == "certified epoch" {
 			text = strings.ReplaceAll(text, "\n\n", "\n"+fmt.Sprintf(`{"id":"%v"}`, b)+"\n")
 		}
-		_, _, err := importList(t, text, Config{})
+		_, _, err := importList(t, text, listing.Config{})
 		if lineOf(err) != 4 || !strings.Contains(err.Error(), "line 1 too") || !strings.Contains(err.Error(), a.String()) || !strings.Contains(err.Error(), strings.Fields(name)[0]) && name != "size" {
 			t.Errorf("%s: error %v", name, err)
 		}
 	}
-	r, result, err := importList(t, fmt.Sprintf("%v\n%v 5\n%v\n%v\n", a, a, a, b), Config{})
+	r, result, err := importList(t, fmt.Sprintf("%v\n%v 5\n%v\n%v\n", a, a, a, b), listing.Config{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -110,7 +110,7 @@ func TestPositions(t *testing.T) {
 		return fmt.Sprintf(`{"id":"%v","position":%d}`+"\n", b, position)
 	}
 	without := func(b recovery.BlobID) string { return fmt.Sprintf(`{"id":"%v"}`+"\n", b) }
-	r := mustImport(t, with(a, 30)+with(b, 7)+with(c, 8), Config{})
+	r := mustImport(t, with(a, 30)+with(b, 7)+with(c, 8), listing.Config{})
 	got := map[recovery.BlobID]uint64{}
 	for _, row := range rowsOf(t, r) {
 		got[row.ID] = row.Gained
@@ -121,7 +121,7 @@ func TestPositions(t *testing.T) {
 	for text, line := range map[string]uint64{
 		with(a, 1) + with(b, 2) + without(c): 3, without(a) + with(b, 2) + with(c, 2): 2,
 	} {
-		if _, _, err := importList(t, text, Config{}); lineOf(err) != line || !strings.Contains(err.Error(), "line 1 has") && !strings.Contains(err.Error(), "line 2 has") {
+		if _, _, err := importList(t, text, listing.Config{}); lineOf(err) != line || !strings.Contains(err.Error(), "line 1 has") && !strings.Contains(err.Error(), "line 2 has") {
 			t.Errorf("%s: error %v", text, err)
 		}
 	}
@@ -138,16 +138,16 @@ func TestEpochs(t *testing.T) {
 		epoch uint32
 		left  uint64
 	}{0: {7, 2}, 7: {7, 2}, 8: {8, 2}, 9: {9, 1}} {
-		r, result, err := importList(t, text, Config{Epoch: given})
+		r, result, err := importList(t, text, listing.Config{Epoch: given})
 		if err != nil || r.Header().Epoch != want.epoch || result.Added != want.left || result.Ended != 3-want.left || r.Totals().Certified != want.left {
 			t.Errorf("epoch %d: %+v, error %v", given, result, err)
 		}
 	}
-	if _, _, err := importList(t, text, Config{Epoch: 6}); lineOf(err) != 2 || !strings.Contains(err.Error(), "epoch 7") {
+	if _, _, err := importList(t, text, listing.Config{Epoch: 6}); lineOf(err) != 2 || !strings.Contains(err.Error(), "epoch 7") {
 		t.Errorf("epoch 6: %v", err)
 	}
 	ended := fmt.Sprintf(`{"id":"%v","end_epoch":7}`, id(1))
-	if _, _, err := importList(t, ended, Config{Epoch: 7}); !errors.Is(err, ErrImport) || !strings.Contains(err.Error(), "everything in it has ended") {
+	if _, _, err := importList(t, ended, listing.Config{Epoch: 7}); !errors.Is(err, listing.ErrImport) || !strings.Contains(err.Error(), "everything in it has ended") {
 		t.Errorf("all ended: %v", err)
 	}
 }
@@ -158,12 +158,12 @@ func TestWalrus(t *testing.T) {
 	s := walrustest.Many(500, 2)
 	var bounds []recovery.Bound
 	for _, l := range []walrus.Layout{walrus.A, walrus.B} {
-		r, result, err := importList(t, string(s.Encode(l)), Config{Network: "walrus", Memory: 10_000})
+		r, result, err := importList(t, string(s.Encode(l)), listing.Config{Network: "walrus", Memory: 10_000})
 		if err != nil {
 			t.Fatal(err)
 		}
 		bounds = append(bounds, r.Bound())
-		if result.Format != Walrus || result.Lines != uint64(len(s.Objects)+len(s.Pooled)+len(s.Pools)) || r.Header().Position != s.Header.Next || len(result.MissingPools) > 0 {
+		if result.Format != listing.Walrus || result.Lines != uint64(len(s.Objects)+len(s.Pooled)+len(s.Pools)) || r.Header().Position != s.Header.Next || len(result.MissingPools) > 0 {
 			t.Errorf("layout %v: %+v", l, result)
 		}
 		if rows := rowsOf(t, r); len(rows) < 100 || rows[0].Encoding != recovery.Walrus || rows[0].Size != unknown || rows[0].Gained != s.Header.Next {
@@ -174,16 +174,16 @@ func TestWalrus(t *testing.T) {
 		t.Errorf("the layouts give %v and %v", bounds[0], bounds[1])
 	}
 	sample := string(readFile(t, "../walrus/testdata/layout-b.bin"))
-	r, result, err := importList(t, sample, Config{Format: Walrus})
+	r, result, err := importList(t, sample, listing.Config{Format: listing.Walrus})
 	if err != nil || r.Header().Network != "walrus-17cf49e2fd041371" || r.Header().Position != 42 || len(result.MissingPools) != 1 {
 		t.Errorf("the sample: %+v, error %v", result, err)
 	}
 	var corrupt *snapshot.CorruptError
-	if _, _, err := importList(t, sample[:400], Config{}); !errors.As(err, &corrupt) || corrupt.Path != "list" {
+	if _, _, err := importList(t, sample[:400], listing.Config{}); !errors.As(err, &corrupt) || corrupt.Path != "list" {
 		t.Errorf("cut: %v", err)
 	}
-	for name, cfg := range map[string]Config{"epoch": {Epoch: 9}, "format": {Format: IDs}} {
-		if _, _, err := importList(t, sample, cfg); !errors.Is(err, ErrImport) {
+	for name, cfg := range map[string]listing.Config{"epoch": {Epoch: 9}, "format": {Format: listing.IDs}} {
+		if _, _, err := importList(t, sample, cfg); !errors.Is(err, listing.ErrImport) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -195,19 +195,19 @@ func TestImportFails(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	out := filepath.Join(t.TempDir(), "x.rsnap")
-	cfg := Config{Path: "list", In: strings.NewReader(lines("%v", 1)), Out: out}
-	if _, err := Import(ctx, cfg); !errors.Is(err, context.Canceled) {
+	cfg := listing.Config{Path: "list", In: strings.NewReader(lines("%v", 1)), Out: out}
+	if _, err := listing.Import(ctx, cfg); !errors.Is(err, context.Canceled) {
 		t.Errorf("canceled: %v", err)
 	}
 	cfg.In, cfg.Out = strings.NewReader(lines("%v", 1)), filepath.Join(out, "none", "x.rsnap")
-	if _, err := Import(t.Context(), cfg); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := listing.Import(t.Context(), cfg); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("no directory: %v", err)
 	}
 	if err := os.WriteFile(out, []byte("old"), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	cfg.In, cfg.Out = strings.NewReader("no list\n"), out
-	if _, err := Import(t.Context(), cfg); !errors.Is(err, ErrImport) {
+	if _, err := listing.Import(t.Context(), cfg); !errors.Is(err, listing.ErrImport) {
 		t.Errorf("no list: %v", err)
 	}
 	if got := string(readFile(t, out)); got != "old" {

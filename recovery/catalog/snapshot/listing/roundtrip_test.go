@@ -18,7 +18,7 @@ import (
 
 	"github.com/recoverd/recoverd/recovery"
 	"github.com/recoverd/recoverd/recovery/catalog/snapshot"
-	. "github.com/recoverd/recoverd/recovery/catalog/snapshot/listing"
+	"github.com/recoverd/recoverd/recovery/catalog/snapshot/listing"
 )
 
 // write writes a catalog.
@@ -95,23 +95,23 @@ func TestRoundTrip(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		x := draw(t, rt)
 		want := rowsOf(t, x)
-		list := export(t, x, NDJSON)
+		list := export(t, x, listing.NDJSON)
 		if len(want) == 0 {
 			return
 		}
 		full++
-		y, result, err := importList(t, list, Config{Network: x.Header().Network, Epoch: x.Header().Epoch})
+		y, result, err := importList(t, list, listing.Config{Network: x.Header().Network, Epoch: x.Header().Epoch})
 		if err != nil {
 			rt.Fatalf("%v, of\n%s", err, list)
 		}
 		if diff := cmp.Diff(want, rowsOf(t, y)); diff != "" || result.Lines != uint64(len(want)) || y.Header().Epoch != x.Header().Epoch {
 			rt.Fatalf("%+v (-want +got):\n%s", result, diff)
 		}
-		if again := export(t, y, NDJSON); again != list {
+		if again := export(t, y, listing.NDJSON); again != list {
 			rt.Fatalf("exported again:\n%s\nit was\n%s", again, list)
 		}
 		// Over itself it changes nothing.
-		z, _, err := importList(t, list, Config{Base: x})
+		z, _, err := importList(t, list, listing.Config{Base: x})
 		if err != nil || z.Bound() != x.Bound() {
 			rt.Fatalf("over itself: %v, error %v", z, err)
 		}
@@ -119,7 +119,7 @@ func TestRoundTrip(t *testing.T) {
 		for i := range want {
 			want[i] = raw(want[i].ID, want[i].Size)
 		}
-		if diff := cmp.Diff(want, rowsOf(t, mustImport(t, export(t, x, IDs), Config{Format: IDs}))); diff != "" {
+		if diff := cmp.Diff(want, rowsOf(t, mustImport(t, export(t, x, listing.IDs), listing.Config{Format: listing.IDs}))); diff != "" {
 			rt.Fatalf("ids (-want +got):\n%s", diff)
 		}
 	})
@@ -130,30 +130,30 @@ func TestRoundTrip(t *testing.T) {
 
 func TestExportSums(t *testing.T) {
 	text := lines("%v 5", 1, 2, 3)
-	r := mustImport(t, text, Config{})
-	sums := export(t, r, SHA256Sum)
+	r := mustImport(t, text, listing.Config{})
+	sums := export(t, r, listing.SHA256Sum)
 	if want := id(1).String() + "  " + id(1).String() + "\n"; !strings.Contains(sums, want) {
 		t.Errorf("%q is not in\n%s", want, sums)
 	}
-	back, result, err := importList(t, sums, Config{})
-	if err != nil || result.Format != SHA256Sum || back.Totals().Certified != 3 || back.Totals().Unsized != 3 {
+	back, result, err := importList(t, sums, listing.Config{})
+	if err != nil || result.Format != listing.SHA256Sum || back.Totals().Certified != 3 || back.Totals().Unsized != 3 {
 		t.Errorf("%+v, error %v", result, err)
 	}
-	w := mustImport(t, `{"id":"`+id(1).String()+`","encoding":"walrus"}`, Config{})
+	w := mustImport(t, `{"id":"`+id(1).String()+`","encoding":"walrus"}`, listing.Config{})
 	var out bytes.Buffer
-	if _, err := Export(t.Context(), w, SHA256Sum, &out); !errors.Is(err, ErrExport) || !strings.Contains(err.Error(), id(1).String()) {
+	if _, err := listing.Export(t.Context(), w, listing.SHA256Sum, &out); !errors.Is(err, listing.ErrExport) || !strings.Contains(err.Error(), id(1).String()) {
 		t.Errorf("a blob of Walrus: %v", err)
 	}
-	if got := export(t, w, IDs); got != id(1).String()+"\n" {
+	if got := export(t, w, listing.IDs); got != id(1).String()+"\n" {
 		t.Errorf("its id: %q", got)
 	}
 	full := errors.New("full")
-	if _, err := Export(t.Context(), r, IDs, failing{full}); !errors.Is(err, full) {
+	if _, err := listing.Export(t.Context(), r, listing.IDs, failing{full}); !errors.Is(err, full) {
 		t.Errorf("nowhere to write: %v", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := Export(ctx, r, IDs, &out); !errors.Is(err, context.Canceled) {
+	if _, err := listing.Export(ctx, r, listing.IDs, &out); !errors.Is(err, context.Canceled) {
 		t.Errorf("canceled: %v", err)
 	}
 }
@@ -173,15 +173,15 @@ func FuzzImport(f *testing.F) {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		r, result, err := importList(t, text, Config{})
+		r, result, err := importList(t, text, listing.Config{})
 		if err != nil {
 			return
 		}
-		if result.Format == Walrus {
+		if result.Format == listing.Walrus {
 			return
 		}
 		want := rowsOf(t, r)
-		y := mustImport(t, export(t, r, NDJSON), Config{Epoch: r.Header().Epoch})
+		y := mustImport(t, export(t, r, listing.NDJSON), listing.Config{Epoch: r.Header().Epoch})
 		if diff := cmp.Diff(want, rowsOf(t, y), cmpopts.EquateEmpty()); diff != "" {
 			t.Fatalf("(-want +got):\n%s", diff)
 		}

@@ -56,6 +56,9 @@ func TestSorts(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		size := rapid.IntRange(1, 20).Draw(rt, "record")
 		records := rapid.SliceOfN(rapid.SliceOfN(rapid.ByteRange(0, 2), size, size), 0, 200).Draw(rt, "records")
+		for _, r := range records[:len(records)/2] {
+			clear(r[:min(size-1, 12)]) // these differ late
+		}
 		for _, memory := range []int{0, 1, rapid.IntRange(1, 4000).Draw(rt, "memory")} {
 			s := newSorter(t, Config{Record: size, Memory: memory, Dir: dir})
 			for _, r := range records {

@@ -12,14 +12,14 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"pgregory.net/rapid"
 
-	. "github.com/recoverd/recoverd/recovery/catalog/snapshot/walrus"
+	"github.com/recoverd/recoverd/recovery/catalog/snapshot/walrus"
 	"github.com/recoverd/recoverd/recovery/catalog/snapshot/walrus/walrustest"
 )
 
 // changes lists what Diff visits, as "section key +-~".
 func changes(t testing.TB, a, b []byte) ([]string, error) {
 	var all []string
-	err := Diff(t.Context(), inMemory(t, a), inMemory(t, b), func(c Change) error {
+	err := walrus.Diff(t.Context(), inMemory(t, a), inMemory(t, b), func(c walrus.Change) error {
 		what := "~"
 		switch {
 		case c.A == nil:
@@ -34,9 +34,9 @@ func changes(t testing.TB, a, b []byte) ([]string, error) {
 }
 
 // want works the same out from the entries.
-func want(l Layout, a, b walrustest.Snapshot) []string {
+func want(l walrus.Layout, a, b walrustest.Snapshot) []string {
 	objects, pooled, pools := compare("objects", a.Objects, b.Objects), compare("pooled objects", a.Pooled, b.Pooled), compare("pools", a.Pools, b.Pools)
-	if l == B {
+	if l == walrus.B {
 		return slices.Concat(objects, pools, pooled)
 	}
 	return slices.Concat(objects, pooled, pools)
@@ -85,15 +85,15 @@ func draw(t *rapid.T) (a, b walrustest.Snapshot) {
 		}
 	}
 	put(func(s *walrustest.Snapshot, k [32]byte) {
-		o := Object{EndEpoch: epoch.Draw(t, "end"), Deleted: rapid.Bool().Draw(t, "deleted"), Certified: rapid.Bool().Draw(t, "certified")}
-		s.Objects = append(s.Objects, walrustest.Entry[Object]{Key: k, Value: o})
+		o := walrus.Object{EndEpoch: epoch.Draw(t, "end"), Deleted: rapid.Bool().Draw(t, "deleted"), Certified: rapid.Bool().Draw(t, "certified")}
+		s.Objects = append(s.Objects, walrustest.Entry[walrus.Object]{Key: k, Value: o})
 	})
 	put(func(s *walrustest.Snapshot, k [32]byte) {
-		p := Pooled{RegisteredEpoch: epoch.Draw(t, "registered"), Certified: rapid.Bool().Draw(t, "certified")}
-		s.Pooled = append(s.Pooled, walrustest.Entry[Pooled]{Key: k, Value: p})
+		p := walrus.Pooled{RegisteredEpoch: epoch.Draw(t, "registered"), Certified: rapid.Bool().Draw(t, "certified")}
+		s.Pooled = append(s.Pooled, walrustest.Entry[walrus.Pooled]{Key: k, Value: p})
 	})
 	put(func(s *walrustest.Snapshot, k [32]byte) {
-		s.Pools = append(s.Pools, walrustest.Entry[Pool]{Key: k, Value: Pool{EndEpoch: epoch.Draw(t, "end")}})
+		s.Pools = append(s.Pools, walrustest.Entry[walrus.Pool]{Key: k, Value: walrus.Pool{EndEpoch: epoch.Draw(t, "end")}})
 	})
 	return a, b
 }
@@ -101,7 +101,7 @@ func draw(t *rapid.T) (a, b walrustest.Snapshot) {
 func TestDiff(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		a, b := draw(rt)
-		for _, l := range []Layout{A, B} {
+		for _, l := range []walrus.Layout{walrus.A, walrus.B} {
 			got, err := changes(t, a.Encode(l), b.Encode(l))
 			if diff := cmp.Diff(want(l, a, b), got, cmpopts.EquateEmpty()); diff != "" || err != nil {
 				rt.Fatalf("layout %v: error %v (-want +got):\n%s", l, err, diff)
@@ -116,7 +116,7 @@ func TestDiffNamesTheOne(t *testing.T) {
 	a := walrustest.Many(20_000, 7)
 	b := walrustest.Many(20_000, 7)
 	b.Objects[11_111].Value.EndEpoch++
-	for _, l := range []Layout{A, B} {
+	for _, l := range []walrus.Layout{walrus.A, walrus.B} {
 		got, err := changes(t, a.Encode(l), b.Encode(l))
 		one := []string{fmt.Sprintf("objects %x ~", a.Objects[11_111].Key)}
 		if diff := cmp.Diff(one, got); diff != "" || err != nil || len(a.Objects) != 20_000 {
@@ -130,7 +130,7 @@ func TestDiffNamesTheOne(t *testing.T) {
 
 func TestDiffErrors(t *testing.T) {
 	a, b := readFile(t, sampleA), readFile(t, sampleB)
-	if _, err := changes(t, a, b); !errors.Is(err, ErrLayouts) {
+	if _, err := changes(t, a, b); !errors.Is(err, walrus.ErrLayouts) {
 		t.Errorf("two layouts: error %v", err)
 	}
 	for n := headB; n < len(b); n++ {
@@ -142,8 +142,8 @@ func TestDiffErrors(t *testing.T) {
 		}
 	}
 	enough, visits := errors.New("enough"), 0
-	none := walrustest.Snapshot{Header: walrustest.Sample().Header}.Encode(B)
-	err := Diff(t.Context(), inMemory(t, b), inMemory(t, none), func(Change) error {
+	none := walrustest.Snapshot{Header: walrustest.Sample().Header}.Encode(walrus.B)
+	err := walrus.Diff(t.Context(), inMemory(t, b), inMemory(t, none), func(walrus.Change) error {
 		if visits++; visits == 3 {
 			return enough
 		}
@@ -154,21 +154,21 @@ func TestDiffErrors(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := Diff(ctx, inMemory(t, b), inMemory(t, none), nil); !errors.Is(err, context.Canceled) {
+	if err := walrus.Diff(ctx, inMemory(t, b), inMemory(t, none), nil); !errors.Is(err, context.Canceled) {
 		t.Errorf("canceled: error %v", err)
 	}
 }
 
 func TestSummarize(t *testing.T) {
 	s := walrustest.Many(1000, 3)
-	for _, l := range []Layout{A, B} {
+	for _, l := range []walrus.Layout{walrus.A, walrus.B} {
 		raw := s.Encode(l)
-		got, err := Summarize(t.Context(), inMemory(t, raw))
+		got, err := walrus.Summarize(t.Context(), inMemory(t, raw))
 		if err != nil {
 			t.Fatal(err)
 		}
-		want := Summary{Header: s.Header, Size: int64(len(raw)), Digest: got.Digest, Counts: Counts{
-			Objects: uint64(len(s.Objects)), PooledObjects: uint64(len(s.Pooled)), Pools: uint64(len(s.Pools)),
+		want := walrus.Summary{Header: s.Header, Size: int64(len(raw)), Digest: got.Digest, Counts: walrus.Counts{
+			walrus.Objects: uint64(len(s.Objects)), walrus.PooledObjects: uint64(len(s.Pooled)), walrus.Pools: uint64(len(s.Pools)),
 		}}
 		want.Header.Layout = l
 		for _, o := range s.Objects {
@@ -198,13 +198,13 @@ func TestSummarize(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := Summarize(ctx, inMemory(t, s.Encode(A))); !errors.Is(err, context.Canceled) {
+	if _, err := walrus.Summarize(ctx, inMemory(t, s.Encode(walrus.A))); !errors.Is(err, context.Canceled) {
 		t.Errorf("canceled: error %v", err)
 	}
 }
 
 func TestNames(t *testing.T) {
-	got := fmt.Sprint(A, B, Layout(3), Objects, PooledObjects, Pools, Section(9))
+	got := fmt.Sprint(walrus.A, walrus.B, walrus.Layout(3), walrus.Objects, walrus.PooledObjects, walrus.Pools, walrus.Section(9))
 	if !strings.Contains(got, "a b layout(3) objects pooled objects pools section(9)") {
 		t.Error(got)
 	}

@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"testing"
 
-	. "github.com/recoverd/recoverd/recovery/catalog/snapshot/walrus"
+	"github.com/recoverd/recoverd/recovery/catalog/snapshot/walrus"
 	"github.com/recoverd/recoverd/recovery/catalog/snapshot/walrus/walrustest"
 )
 
@@ -13,10 +13,10 @@ import (
 // entries have.
 func FuzzReader(f *testing.F) {
 	for _, s := range []walrustest.Snapshot{sampleInA(), {}, walrustest.Many(20, 1)} {
-		f.Add(s.Encode(A))
-		f.Add(s.Encode(B))
+		f.Add(s.Encode(walrus.A))
+		f.Add(s.Encode(walrus.B))
 	}
-	f.Add([]byte(Magic))
+	f.Add([]byte(walrus.Magic))
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		checkRead(t, raw)
 		if len(raw) > 8 {

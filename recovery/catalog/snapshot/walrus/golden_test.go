@@ -9,7 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	. "github.com/recoverd/recoverd/recovery/catalog/snapshot/walrus"
+	"github.com/recoverd/recoverd/recovery/catalog/snapshot/walrus"
 	"github.com/recoverd/recoverd/recovery/catalog/snapshot/walrus/walrustest"
 )
 
@@ -27,7 +27,7 @@ func sampleInA() walrustest.Snapshot {
 func TestSampleB(t *testing.T) {
 	raw := readFile(t, sampleB)
 	want := walrustest.Sample()
-	want.Header.Layout = B
+	want.Header.Layout = walrus.B
 	got, digest, err := read(raw)
 	if diff := cmp.Diff(want, got); diff != "" || err != nil {
 		t.Errorf("error %v (-want +got):\n%s", err, diff)
@@ -35,7 +35,7 @@ func TestSampleB(t *testing.T) {
 	if len(raw) != 567 || digest != sampleDigestB {
 		t.Errorf("%d bytes with digest %016x, want 567 with %016x", len(raw), digest, uint64(sampleDigestB))
 	}
-	if again := want.Encode(B); !bytes.Equal(again, raw) {
+	if again := want.Encode(walrus.B); !bytes.Equal(again, raw) {
 		t.Errorf("the writer of the tests gives other bytes:\n%x", again)
 	}
 }
@@ -43,12 +43,12 @@ func TestSampleB(t *testing.T) {
 func TestSampleA(t *testing.T) {
 	want := sampleInA()
 	if _, err := os.Stat(sampleA); *update && os.IsNotExist(err) {
-		if err := os.WriteFile(sampleA, want.Encode(A), 0o644); err != nil {
+		if err := os.WriteFile(sampleA, want.Encode(walrus.A), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
 	raw := readFile(t, sampleA)
-	want.Header.Layout = A
+	want.Header.Layout = walrus.A
 	got, digest, err := read(raw)
 	if diff := cmp.Diff(want, got); diff != "" || err != nil {
 		t.Errorf("error %v (-want +got):\n%s", err, diff)
@@ -57,15 +57,15 @@ func TestSampleA(t *testing.T) {
 		t.Errorf("digest %016x, want %016x", digest, uint64(sampleDigestA))
 	}
 	// Without the event that a header of layout A may do without.
-	want.Header.HasEvent, want.Header.Event = false, EventID{}
-	got, _, err = read(want.Encode(A))
+	want.Header.HasEvent, want.Header.Event = false, walrus.EventID{}
+	got, _, err = read(want.Encode(walrus.A))
 	if diff := cmp.Diff(want, got); diff != "" || err != nil {
 		t.Errorf("no event: error %v (-want +got):\n%s", err, diff)
 	}
 }
 
 func TestEmptySections(t *testing.T) {
-	for _, l := range []Layout{A, B} {
+	for _, l := range []walrus.Layout{walrus.A, walrus.B} {
 		want := walrustest.Snapshot{Header: walrustest.Sample().Header}
 		want.Header.Layout = l
 		got, _, err := read(want.Encode(l))

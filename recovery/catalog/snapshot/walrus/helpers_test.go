@@ -7,7 +7,7 @@ import (
 	"testing"
 
 	"github.com/recoverd/recoverd/recovery/catalog/snapshot"
-	. "github.com/recoverd/recoverd/recovery/catalog/snapshot/walrus"
+	"github.com/recoverd/recoverd/recovery/catalog/snapshot/walrus"
 	"github.com/recoverd/recoverd/recovery/catalog/snapshot/walrus/walrustest"
 )
 
@@ -29,9 +29,9 @@ func readFile(t testing.TB, path string) []byte {
 	return raw
 }
 
-func inMemory(t testing.TB, raw []byte) *Reader {
+func inMemory(t testing.TB, raw []byte) *walrus.Reader {
 	t.Helper()
-	r, err := NewReader("memory", bytes.NewReader(raw))
+	r, err := walrus.NewReader("memory", bytes.NewReader(raw))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -40,7 +40,7 @@ func inMemory(t testing.TB, raw []byte) *Reader {
 
 // read reads a whole file back into what was written.
 func read(raw []byte) (s walrustest.Snapshot, digest uint64, err error) {
-	r, err := NewReader("memory", bytes.NewReader(raw))
+	r, err := walrus.NewReader("memory", bytes.NewReader(raw))
 	if err != nil {
 		return s, 0, err
 	}
@@ -51,12 +51,12 @@ func read(raw []byte) (s walrustest.Snapshot, digest uint64, err error) {
 			return s, r.Digest(), err
 		}
 		switch e.Section {
-		case Objects:
-			s.Objects = append(s.Objects, walrustest.Entry[Object]{Key: e.Key, Value: e.Object})
-		case PooledObjects:
-			s.Pooled = append(s.Pooled, walrustest.Entry[Pooled]{Key: e.Key, Value: e.Pooled})
-		case Pools:
-			s.Pools = append(s.Pools, walrustest.Entry[Pool]{Key: e.Key, Value: e.Pool})
+		case walrus.Objects:
+			s.Objects = append(s.Objects, walrustest.Entry[walrus.Object]{Key: e.Key, Value: e.Object})
+		case walrus.PooledObjects:
+			s.Pooled = append(s.Pooled, walrustest.Entry[walrus.Pooled]{Key: e.Key, Value: e.Pooled})
+		case walrus.Pools:
+			s.Pools = append(s.Pools, walrustest.Entry[walrus.Pool]{Key: e.Key, Value: e.Pool})
 		}
 	}
 }
@@ -71,5 +71,5 @@ func corrupt(err error) *snapshot.CorruptError {
 
 // refusal reports whether an error is one of those for bytes that are no file.
 func refusal(err error) bool {
-	return corrupt(err) != nil || errors.Is(err, ErrNotWalrus) || errors.Is(err, ErrUnsupported)
+	return corrupt(err) != nil || errors.Is(err, walrus.ErrNotWalrus) || errors.Is(err, walrus.ErrUnsupported)
 }

@@ -13,7 +13,7 @@ import (
 	"testing"
 	"testing/iotest"
 
-	. "github.com/recoverd/recoverd/recovery/catalog/snapshot/walrus"
+	"github.com/recoverd/recoverd/recovery/catalog/snapshot/walrus"
 	"github.com/recoverd/recoverd/recovery/catalog/snapshot/walrus/walrustest"
 )
 
@@ -32,8 +32,8 @@ const (
 )
 
 // edit changes a copy of a sample; that of layout A gets its sum again.
-func edit(t *testing.T, l Layout, change func([]byte) []byte) []byte {
-	if l == B {
+func edit(t *testing.T, l walrus.Layout, change func([]byte) []byte) []byte {
+	if l == walrus.B {
 		return change(readFile(t, sampleB))
 	}
 	raw := readFile(t, sampleA)
@@ -61,49 +61,49 @@ func TestRefused(t *testing.T) {
 	huge := []byte{0xff, 0xff, 0xff, 0xff}
 	for _, c := range []struct {
 		name   string
-		layout Layout
+		layout walrus.Layout
 		change func([]byte) []byte
 		offset int64 // where the damage must be noticed, at the latest
 		what   string
 	}{
-		{"header length", A, set(8, huge...), 8, "neither layout"},
-		{"header length", B, set(8, 0xb6), 8, "neither layout"},
-		{"header of another length", A, set(11, 95), 8, "95 bytes"},
-		{"event digest of another length", A, set(8+4+5, 0x21), 8, "32 bytes"},
-		{"event digest of another length", B, set(8+1+5, 0x1f), 8, "32 bytes"},
-		{"event that is neither there nor not", A, set(8+4+4, 2), 8, "neither 0 nor 1"},
-		{"variant of the header", B, set(8+1+4, 1), 8, "variant"},
-		{"part beyond the parts", A, set(headA-8, 3), 8, "part"},
-		{"no parts", A, set(headA-4, 0), 8, "part"},
-		{"tag", A, set(headA, 2), headA + 1, "objects begin with tag 1"},
-		{"tag", B, set(headB, 3), headB + 1, "objects begin with tag 1"},
-		{"sections of the other layout", B, set(poolsB, 3), poolsB + 1, "pools begin with tag 2"},
-		{"entry mark", A, set(firstA, 2), firstA + 1, "0x02"},
-		{"key length", A, set(firstA+1, huge...), firstA + 5, "4294967295"},
-		{"key length", B, set(firstB, 0x1f), firstB + 1, "31 bytes"},
-		{"long key length", B, set(firstB, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1), firstB + 1, "shortest form"},
-		{"padded key length", B, set(firstB, 0xa0, 0), firstB + 1, "shortest form"},
-		{"value length", A, set(valueA-4, huge...), valueA, "4294967295"},
-		{"value length", B, set(valueB-1, 0x7f), valueB, "127 bytes"},
-		{"value length of another section", B, set(valueB-1, 115), valueB, "115 bytes"},
-		{"value shorter than it says", A, set(valueA-1, 85), valueA + 85, "ends early"},
-		{"value longer than it says", B, set(secondB+33, 89), secondB + 33 + 1 + 89, "follow it"},
-		{"value's variant", A, set(valueA, 1), valueA + 89, "variant"},
-		{"option", B, set(valueB+37, 2), valueB + 89, "neither 0 nor 1"},
-		{"deletable", A, set(valueA+46, 9), valueA + 89, "neither 0 nor 1"},
-		{"deleted", B, set(valueB+88, 0xff), valueB + 89, "neither 0 nor 1"},
-		{"event digest in a value", A, set(valueA+47, 0), valueA + 89, "32 bytes"},
-		{"key twice", A, set(secondA+5+31, 1), secondA + 37, "strictly increasing"},
-		{"keys backwards", B, set(secondB+1+31, 0), secondB + 33, "strictly increasing"},
-		{"entry twice", A, repeat(firstA, secondA), secondA + 37, "strictly increasing"},
-		{"count too low", A, set(pooledA-1, 1), pooledA, "1 objects are counted, there are 2"},
-		{"count too high", A, set(pooledA-8, 0xff), pooledA, "are counted"},
-		{"entry missing", A, cut(firstA, secondA), 1 << 20, "2 objects are counted, there are 1"},
-		{"count too high", B, set(headB+1, huge...), 1 << 20, ""},
-		{"count too low", B, set(headB+8, 1), secondB + 1, "pools begin with tag 2"},
-		{"no entries, all counted", B, cut(firstB, poolsB), 1 << 20, ""},
-		{"section missing", A, cut(headA, pooledA), headA + 1, "objects begin with tag 1"},
-		{"nothing after the header", B, func(raw []byte) []byte { return raw[:headB] }, headB, "ends inside the tag"},
+		{"header length", walrus.A, set(8, huge...), 8, "neither layout"},
+		{"header length", walrus.B, set(8, 0xb6), 8, "neither layout"},
+		{"header of another length", walrus.A, set(11, 95), 8, "95 bytes"},
+		{"event digest of another length", walrus.A, set(8+4+5, 0x21), 8, "32 bytes"},
+		{"event digest of another length", walrus.B, set(8+1+5, 0x1f), 8, "32 bytes"},
+		{"event that is neither there nor not", walrus.A, set(8+4+4, 2), 8, "neither 0 nor 1"},
+		{"variant of the header", walrus.B, set(8+1+4, 1), 8, "variant"},
+		{"part beyond the parts", walrus.A, set(headA-8, 3), 8, "part"},
+		{"no parts", walrus.A, set(headA-4, 0), 8, "part"},
+		{"tag", walrus.A, set(headA, 2), headA + 1, "objects begin with tag 1"},
+		{"tag", walrus.B, set(headB, 3), headB + 1, "objects begin with tag 1"},
+		{"sections of the other layout", walrus.B, set(poolsB, 3), poolsB + 1, "pools begin with tag 2"},
+		{"entry mark", walrus.A, set(firstA, 2), firstA + 1, "0x02"},
+		{"key length", walrus.A, set(firstA+1, huge...), firstA + 5, "4294967295"},
+		{"key length", walrus.B, set(firstB, 0x1f), firstB + 1, "31 bytes"},
+		{"long key length", walrus.B, set(firstB, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1), firstB + 1, "shortest form"},
+		{"padded key length", walrus.B, set(firstB, 0xa0, 0), firstB + 1, "shortest form"},
+		{"value length", walrus.A, set(valueA-4, huge...), valueA, "4294967295"},
+		{"value length", walrus.B, set(valueB-1, 0x7f), valueB, "127 bytes"},
+		{"value length of another section", walrus.B, set(valueB-1, 115), valueB, "115 bytes"},
+		{"value shorter than it says", walrus.A, set(valueA-1, 85), valueA + 85, "ends early"},
+		{"value longer than it says", walrus.B, set(secondB+33, 89), secondB + 33 + 1 + 89, "follow it"},
+		{"value's variant", walrus.A, set(valueA, 1), valueA + 89, "variant"},
+		{"option", walrus.B, set(valueB+37, 2), valueB + 89, "neither 0 nor 1"},
+		{"deletable", walrus.A, set(valueA+46, 9), valueA + 89, "neither 0 nor 1"},
+		{"deleted", walrus.B, set(valueB+88, 0xff), valueB + 89, "neither 0 nor 1"},
+		{"event digest in a value", walrus.A, set(valueA+47, 0), valueA + 89, "32 bytes"},
+		{"key twice", walrus.A, set(secondA+5+31, 1), secondA + 37, "strictly increasing"},
+		{"keys backwards", walrus.B, set(secondB+1+31, 0), secondB + 33, "strictly increasing"},
+		{"entry twice", walrus.A, repeat(firstA, secondA), secondA + 37, "strictly increasing"},
+		{"count too low", walrus.A, set(pooledA-1, 1), pooledA, "1 objects are counted, there are 2"},
+		{"count too high", walrus.A, set(pooledA-8, 0xff), pooledA, "are counted"},
+		{"entry missing", walrus.A, cut(firstA, secondA), 1 << 20, "2 objects are counted, there are 1"},
+		{"count too high", walrus.B, set(headB+1, huge...), 1 << 20, ""},
+		{"count too low", walrus.B, set(headB+8, 1), secondB + 1, "pools begin with tag 2"},
+		{"no entries, all counted", walrus.B, cut(firstB, poolsB), 1 << 20, ""},
+		{"section missing", walrus.A, cut(headA, pooledA), headA + 1, "objects begin with tag 1"},
+		{"nothing after the header", walrus.B, func(raw []byte) []byte { return raw[:headB] }, headB, "ends inside the tag"},
 	} {
 		err := errOf(edit(t, c.layout, c.change))
 		d := corrupt(err)
@@ -128,10 +128,10 @@ func TestNotWalrus(t *testing.T) {
 		raw  []byte
 		want error
 	}{
-		"empty":         {nil, ErrNotWalrus},
-		"text":          {[]byte("hello world"), ErrNotWalrus},
-		"our own":       {[]byte("\x89rsnap\r\n"), ErrNotWalrus},
-		"later version": {later, ErrUnsupported},
+		"empty":         {nil, walrus.ErrNotWalrus},
+		"text":          {[]byte("hello world"), walrus.ErrNotWalrus},
+		"our own":       {[]byte("\x89rsnap\r\n"), walrus.ErrNotWalrus},
+		"later version": {later, walrus.ErrUnsupported},
 	} {
 		if err := errOf(c.raw); !errors.Is(err, c.want) || corrupt(err) != nil {
 			t.Errorf("%s: error %v, want %v", name, err, c.want)
@@ -142,7 +142,7 @@ func TestNotWalrus(t *testing.T) {
 // TestHostileLengths claims gigabytes in every place that has a length or a
 // count: memory does not follow. Hazard 65.
 func TestHostileLengths(t *testing.T) {
-	for _, l := range []Layout{A, B} {
+	for _, l := range []walrus.Layout{walrus.A, walrus.B} {
 		raw := walrustest.Sample().Encode(l)
 		for at := range len(raw) - 4 {
 			bad := slices.Clone(raw)
@@ -163,26 +163,26 @@ func TestHostileLengths(t *testing.T) {
 func TestStreams(t *testing.T) {
 	for _, path := range []string{sampleA, sampleB} {
 		raw := readFile(t, path)
-		r, err := NewReader("pipe", iotest.OneByteReader(bytes.NewReader(raw)))
+		r, err := walrus.NewReader("pipe", iotest.OneByteReader(bytes.NewReader(raw)))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if s, err := Summarize(t.Context(), r); err != nil || s.Size != int64(len(raw)) {
+		if s, err := walrus.Summarize(t.Context(), r); err != nil || s.Size != int64(len(raw)) {
 			t.Errorf("%s byte by byte: %d bytes, error %v", path, s.Size, err)
 		}
 		broken := errors.New("cable pulled")
 		for n := range raw {
-			r, err := NewReader("pipe", io.MultiReader(bytes.NewReader(raw[:n]), iotest.ErrReader(broken)))
+			r, err := walrus.NewReader("pipe", io.MultiReader(bytes.NewReader(raw[:n]), iotest.ErrReader(broken)))
 			if err == nil {
-				_, err = Summarize(t.Context(), r)
+				_, err = walrus.Summarize(t.Context(), r)
 			}
 			if !errors.Is(err, broken) || refusal(err) || !strings.Contains(err.Error(), "pipe") {
 				t.Fatalf("%s broken off after %d bytes: error %v", path, n, err)
 			}
 		}
-		r, err = NewReader("pipe", io.MultiReader(bytes.NewReader(raw), iotest.ErrReader(broken)))
+		r, err = walrus.NewReader("pipe", io.MultiReader(bytes.NewReader(raw), iotest.ErrReader(broken)))
 		if err == nil {
-			_, err = Summarize(t.Context(), r)
+			_, err = walrus.Summarize(t.Context(), r)
 		}
 		if !errors.Is(err, broken) {
 			t.Errorf("%s broken off at its end: error %v", path, err)
@@ -202,7 +202,7 @@ func TestNextSticks(t *testing.T) {
 		t.Errorf("then %v", err)
 	}
 	r = inMemory(t, raw)
-	if _, err := Summarize(t.Context(), r); err != nil {
+	if _, err := walrus.Summarize(t.Context(), r); err != nil {
 		t.Fatal(err)
 	}
 	if e, err := r.Next(); e != nil || err != nil {
@@ -211,21 +211,21 @@ func TestNextSticks(t *testing.T) {
 }
 
 func TestOpen(t *testing.T) {
-	r, err := Open(sampleB)
+	r, err := walrus.Open(sampleB)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s, err := Summarize(t.Context(), r); err != nil || s.Digest != sampleDigestB || r.Path() != sampleB {
+	if s, err := walrus.Summarize(t.Context(), r); err != nil || s.Digest != sampleDigestB || r.Path() != sampleB {
 		t.Errorf("%+v, error %v", s, err)
 	}
 	if err := r.Close(); err != nil {
 		t.Error(err)
 	}
 	dir := t.TempDir()
-	if _, err := Open(dir); !errors.Is(err, ErrNotWalrus) {
+	if _, err := walrus.Open(dir); !errors.Is(err, walrus.ErrNotWalrus) {
 		t.Errorf("a directory: %v", err)
 	}
-	if _, err := Open(filepath.Join(dir, "none")); !errors.Is(err, os.ErrNotExist) {
+	if _, err := walrus.Open(filepath.Join(dir, "none")); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("nothing: %v", err)
 	}
 	if err := inMemory(t, readFile(t, sampleB)).Close(); err != nil {

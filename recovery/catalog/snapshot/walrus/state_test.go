@@ -14,16 +14,16 @@ import (
 
 	"github.com/recoverd/recoverd/recovery"
 	"github.com/recoverd/recoverd/recovery/catalog/snapshot"
-	. "github.com/recoverd/recoverd/recovery/catalog/snapshot/walrus"
+	"github.com/recoverd/recoverd/recovery/catalog/snapshot/walrus"
 	"github.com/recoverd/recoverd/recovery/catalog/snapshot/walrus/walrustest"
 )
 
 // convert makes a catalog of a file's bytes.
-func convert(t testing.TB, raw []byte, cfg StateConfig) (*snapshot.Reader, []snapshot.PoolID, error) {
+func convert(t testing.TB, raw []byte, cfg walrus.StateConfig) (*snapshot.Reader, []snapshot.PoolID, error) {
 	t.Helper()
 	dir := t.TempDir()
 	cfg.Dir = dir
-	s, err := NewState(t.Context(), inMemory(t, raw), cfg)
+	s, err := walrus.NewState(t.Context(), inMemory(t, raw), cfg)
 	if err != nil {
 		if left, _ := os.ReadDir(dir); len(left) > 0 {
 			t.Errorf("left behind: %v", left)
@@ -52,7 +52,7 @@ func convert(t testing.TB, raw []byte, cfg StateConfig) (*snapshot.Reader, []sna
 	return r, s.Missing(), nil
 }
 
-func mustConvert(t testing.TB, raw []byte, cfg StateConfig) *snapshot.Reader {
+func mustConvert(t testing.TB, raw []byte, cfg walrus.StateConfig) *snapshot.Reader {
 	t.Helper()
 	r, _, err := convert(t, raw, cfg)
 	if err != nil {
@@ -132,9 +132,9 @@ func TestState(t *testing.T) {
 	s := walrustest.Many(5_000, 5)
 	want := model(s, "walrus")
 	var first []byte
-	for _, l := range []Layout{A, B} {
+	for _, l := range []walrus.Layout{walrus.A, walrus.B} {
 		for _, memory := range []int{0, 1 << 20, 100_000, 20_000} {
-			r := mustConvert(t, s.Encode(l), StateConfig{Network: "walrus", Memory: memory})
+			r := mustConvert(t, s.Encode(l), walrus.StateConfig{Network: "walrus", Memory: memory})
 			raw := readFile(t, r.Path())
 			if first == nil {
 				first = raw
@@ -156,14 +156,14 @@ func TestState(t *testing.T) {
 // 84.
 func TestDerivedNetwork(t *testing.T) {
 	sample := readFile(t, sampleB)
-	r := mustConvert(t, sample, StateConfig{})
+	r := mustConvert(t, sample, walrus.StateConfig{})
 	if got := r.Header().Network; got != "walrus-17cf49e2fd041371" {
 		t.Errorf("network %q", got)
 	}
-	if other := mustConvert(t, walrustest.Many(1, 1).Encode(B), StateConfig{}); other.Header().Network == r.Header().Network {
+	if other := mustConvert(t, walrustest.Many(1, 1).Encode(walrus.B), walrus.StateConfig{}); other.Header().Network == r.Header().Network {
 		t.Error("unrelated files share a network")
 	}
-	if again := mustConvert(t, sample, StateConfig{}); again.Bound() != r.Bound() {
+	if again := mustConvert(t, sample, walrus.StateConfig{}); again.Bound() != r.Bound() {
 		t.Errorf("the same file gives %v and %v", r.Bound(), again.Bound())
 	}
 }
@@ -171,7 +171,7 @@ func TestDerivedNetwork(t *testing.T) {
 // The sample names a pool that it does not have. When that ends is unknown, so
 // it has no end.
 func TestMissingPool(t *testing.T) {
-	r, missing, err := convert(t, readFile(t, sampleB), StateConfig{})
+	r, missing, err := convert(t, readFile(t, sampleB), walrus.StateConfig{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -202,7 +202,7 @@ func TestStateOverBase(t *testing.T) {
 	next.Header.Next += 500
 	next.Header.Epoch++
 	gained := map[[32]byte]bool{} // by object or pool
-	change := func(e *walrustest.Entry[Object], f func(*Object)) {
+	change := func(e *walrustest.Entry[walrus.Object], f func(*walrus.Object)) {
 		f(&e.Value)
 		gained[e.Key] = e.Value.Certified
 	}
@@ -210,16 +210,16 @@ func TestStateOverBase(t *testing.T) {
 		e := &next.Objects[i]
 		switch i % 10 {
 		case 0:
-			change(e, func(o *Object) { o.EndEpoch += 5 })
+			change(e, func(o *walrus.Object) { o.EndEpoch += 5 })
 		case 1:
 			e.Value.EndEpoch -= 2 // shortened
 		case 2:
 			if !e.Value.Certified {
-				change(e, func(o *Object) { o.Certified, o.CertifiedEpoch = true, 11 })
+				change(e, func(o *walrus.Object) { o.Certified, o.CertifiedEpoch = true, 11 })
 			}
 		case 3:
 			if e.Value.Deleted {
-				change(e, func(o *Object) { o.Deleted = false })
+				change(e, func(o *walrus.Object) { o.Deleted = false })
 			}
 		}
 	}
@@ -233,6 +233,10 @@ func TestStateOverBase(t *testing.T) {
 		if p := &next.Pooled[i].Value; i%4 == 0 && p.Certified {
 			p.CertifiedEpoch++
 			gained[next.Pooled[i].Key] = true
+		} else if i%4 == 1 && p.Certified {
+			at := slices.IndexFunc(next.Pools, func(e walrustest.Entry[walrus.Pool]) bool { return e.Key == p.Pool })
+			p.Pool = next.Pools[(at+1)%len(next.Pools)].Key
+			gained[next.Pooled[i].Key] = true
 		}
 	}
 	added := next.Objects[78]
@@ -242,8 +246,8 @@ func TestStateOverBase(t *testing.T) {
 	next.Objects = slices.Insert(next.Objects, 78, added)
 	gained[added.Key] = true
 
-	base := mustConvert(t, first.Encode(A), StateConfig{Network: "net"})
-	r := mustConvert(t, next.Encode(B), StateConfig{Base: base, Memory: 50_000})
+	base := mustConvert(t, first.Encode(walrus.A), walrus.StateConfig{Network: "net"})
+	r := mustConvert(t, next.Encode(walrus.B), walrus.StateConfig{Base: base, Memory: 50_000})
 	want := model(next, "net")
 	old := first.Header.Next
 	for i := range want.Regs {
@@ -276,7 +280,7 @@ func TestStateBase(t *testing.T) {
 	sized.Size, invalid.Invalidated = 123, 7
 	header := snapshot.Header{Stamp: recovery.Stamp{Network: "net", Epoch: 7, Position: 41}}
 	base := write(t, header, sized, blob(walrustest.Last(50)), invalid)
-	r := mustConvert(t, readFile(t, sampleB), StateConfig{Base: base, Network: "net"})
+	r := mustConvert(t, readFile(t, sampleB), walrus.StateConfig{Base: base, Network: "net"})
 	want := []snapshot.Blob{sized, blob(walrustest.Last(11)), blob(walrustest.Last(20)), invalid}
 	if diff := cmp.Diff(want, collect(t, r.Blobs())); diff != "" {
 		t.Errorf("blobs (-want +got):\n%s", diff)
@@ -288,14 +292,14 @@ func TestStateBase(t *testing.T) {
 		change(&h)
 		return h
 	}
-	for name, c := range map[string]StateConfig{
+	for name, c := range map[string]walrus.StateConfig{
 		"other network":    {Base: base, Network: "other"},
 		"same position":    {Base: write(t, at(func(h *snapshot.Header) { h.Position = 42 }))},
 		"later epoch":      {Base: write(t, at(func(h *snapshot.Header) { h.Epoch = 8 }))},
 		"other encoding":   {Base: write(t, header, raw)},
 		"incremental base": {Base: write(t, at(func(h *snapshot.Header) { h.Base = &recovery.Ancestor{Position: 1} }))},
 	} {
-		if _, _, err := convert(t, readFile(t, sampleB), c); !errors.Is(err, ErrBase) {
+		if _, _, err := convert(t, readFile(t, sampleB), c); !errors.Is(err, walrus.ErrBase) {
 			t.Errorf("%s: error %v", name, err)
 		}
 	}
@@ -327,33 +331,33 @@ func write(t testing.TB, h snapshot.Header, blobs ...snapshot.Blob) *snapshot.Re
 
 // What is damaged, or is not the whole, makes no catalog and leaves nothing.
 func TestNoState(t *testing.T) {
-	whole := walrustest.Many(2_000, 4).Encode(B)
-	if _, _, err := convert(t, whole[:len(whole)-1], StateConfig{Memory: 1000}); corrupt(err) == nil {
+	whole := walrustest.Many(2_000, 4).Encode(walrus.B)
+	if _, _, err := convert(t, whole[:len(whole)-1], walrus.StateConfig{Memory: 1000}); corrupt(err) == nil {
 		t.Errorf("cut: error %v", err)
 	}
-	if _, _, err := convert(t, readFile(t, sampleA), StateConfig{}); !errors.Is(err, ErrUnsupported) {
+	if _, _, err := convert(t, readFile(t, sampleA), walrus.StateConfig{}); !errors.Is(err, walrus.ErrUnsupported) {
 		t.Errorf("part of several: error %v", err)
 	}
 	pools := walrustest.Sample()
 	for i := range uint32(snapshot.MaxPools) + 1 {
-		e := walrustest.Entry[Pool]{}
+		e := walrustest.Entry[walrus.Pool]{}
 		binary.BigEndian.PutUint32(e.Key[:], i)
 		pools.Pools = append(pools.Pools[:i], e)
 	}
-	if _, _, err := convert(t, pools.Encode(B), StateConfig{}); !errors.Is(err, ErrUnsupported) {
+	if _, _, err := convert(t, pools.Encode(walrus.B), walrus.StateConfig{}); !errors.Is(err, walrus.ErrUnsupported) {
 		t.Errorf("too many pools: error %v", err)
 	}
 	pools.Pools = pools.Pools[:snapshot.MaxPools] // the one that is named and missing is one too many
-	if _, _, err := convert(t, pools.Encode(A), StateConfig{}); !errors.Is(err, ErrUnsupported) {
+	if _, _, err := convert(t, pools.Encode(walrus.A), walrus.StateConfig{}); !errors.Is(err, walrus.ErrUnsupported) {
 		t.Errorf("too many pools with the missing one: error %v", err)
 	}
 	none := filepath.Join(t.TempDir(), "none")
-	if _, err := NewState(t.Context(), inMemory(t, whole), StateConfig{Memory: 1000, Dir: none}); !errors.Is(err, os.ErrNotExist) {
+	if _, err := walrus.NewState(t.Context(), inMemory(t, whole), walrus.StateConfig{Memory: 1000, Dir: none}); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("no directory: error %v", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := NewState(ctx, inMemory(t, whole), StateConfig{}); !errors.Is(err, context.Canceled) {
+	if _, err := walrus.NewState(ctx, inMemory(t, whole), walrus.StateConfig{}); !errors.Is(err, context.Canceled) {
 		t.Errorf("canceled: error %v", err)
 	}
 }
