@@ -14,6 +14,6 @@
 //
 // row.go is a line's content; format.go, json.go and lines.go get it from text;
 // sorted.go brings rows into order, rules.go decides what each changes in the
-// base, and state.go is the state that comes of it. import.go puts these
-// together; export.go goes the other way.
+// base, which before.go reads, and state.go is the state that comes of it.
+// import.go puts these together; export.go goes the other way.
 package listing

@@ -22,5 +22,6 @@
 // layout.go names the layouts and sections; header.go and value.go are the
 // parts of a file, input.go takes them off a stream, reader.go puts them
 // together. summary.go adds a file up and diff.go compares two. state.go makes
-// a catalog's state of one, with the rows of record.go.
+// a catalog's state of one: record.go is what is sorted, tables.go what comes of
+// it.
 package walrus

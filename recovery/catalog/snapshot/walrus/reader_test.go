@@ -232,3 +232,18 @@ func TestOpen(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func BenchmarkRead(b *testing.B) {
+	s := walrustest.Many(20_000, 1)
+	for _, l := range []walrus.Layout{walrus.A, walrus.B} {
+		raw := s.Encode(l)
+		b.Run(l.String(), func(b *testing.B) {
+			b.SetBytes(int64(len(raw)))
+			for b.Loop() {
+				if _, err := walrus.Summarize(b.Context(), inMemory(b, raw)); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
