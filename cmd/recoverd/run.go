@@ -51,13 +51,18 @@ type runConfig struct {
 	ExitWhenComplete bool
 	LogFormat        string
 	LogLevel         string
+
+	followConfig
+	SnapshotPeers  []string
+	SnapshotAgree  int
+	StopAtPosition uint64
 }
 
 func (c *runConfig) register(f *pflag.FlagSet) {
 	c.BytesInFlight = 256 << 20
 	f.StringVar(&c.Config, "config", "", "YAML file with any of these flags as keys")
 	f.StringVar(&c.StateDir, "state-dir", "", "directory for progress, lock and socket; made if it is not there (required)")
-	f.StringVar(&c.Catalog, "catalog", "", "catalog file of the certified blobs (required)")
+	f.StringVar(&c.Catalog, "catalog", "", "certified blobs: a snapshot file, a state in bbolt, or postgres://...; with --events, the snapshot to begin with (required without --events)")
 	f.StringVar(&c.Ownership, "ownership", "", "YAML or JSON file that says which shards this node owns (required)")
 	f.StringVar(&c.Store, "store", "", "directory of the blobs, <store>/<shard>/<id> (required)")
 	f.BoolVar(&c.StoreCreate, "store-create", true, "make the store and its shard directories while no progress claims them")
@@ -81,6 +86,10 @@ func (c *runConfig) register(f *pflag.FlagSet) {
 	f.DurationVar(&c.FollowInterval, "follow-interval", 10*time.Second, "least time between two looks for a newer catalog")
 	f.DurationVar(&c.StopGrace, "stop-grace", 10*time.Second, "how long blobs in flight may go on after SIGTERM")
 	f.BoolVar(&c.ExitWhenComplete, "exit-when-complete", false, "exit with 0 when complete, with 3 when only parked blobs are left")
+	c.followConfig.register(f)
+	f.StringArrayVar(&c.SnapshotPeers, "snapshot-peer", nil, "URL of a node that serves snapshots (recoverd serve --snapshots), to begin with where this one has none (repeatable)")
+	f.IntVar(&c.SnapshotAgree, "snapshot-agree", 1, "peers that must offer the same snapshot for it to be believed")
+	f.Uint64Var(&c.StopAtPosition, "stop-at-position", 0, "apply events up to this position and not beyond, make a full snapshot there, and exit when complete")
 	f.StringVar(&c.LogFormat, "log-format", "auto", "json, console, or auto (console on a terminal)")
 	f.StringVar(&c.LogLevel, "log-level", "info", "debug, info, warn or error")
 }
@@ -89,16 +98,32 @@ func (c *runConfig) register(f *pflag.FlagSet) {
 func (c *runConfig) validate() error {
 	var problems []error
 	for _, r := range []struct{ flag, value string }{
-		{"state-dir", c.StateDir}, {"catalog", c.Catalog}, {"ownership", c.Ownership}, {"store", c.Store},
+		{"state-dir", c.StateDir}, {"ownership", c.Ownership}, {"store", c.Store},
 	} {
 		if r.value == "" {
 			problems = append(problems, fmt.Errorf("--%s is required", r.flag))
 		}
 	}
+	problems = append(problems, c.validateCatalog())
 	if len(c.Peers) == 0 {
 		problems = append(problems, errors.New("--peer is required: without a peer nothing can be fetched"))
 	}
 	return withCode(exitUsage, errors.Join(problems...))
+}
+
+// validateCatalog reports what does not fit together about where blobs are listed.
+func (c *runConfig) validateCatalog() error {
+	switch {
+	case c.Events == "" && c.Catalog == "":
+		return errors.New("--catalog or --events is required")
+	case c.Events == "" && (len(c.SnapshotPeers) > 0 || c.StopAtPosition != 0):
+		return errors.New("--snapshot-peer and --stop-at-position need --events: a catalog that is a file is complete as it lies there")
+	case c.Events != "" && isPostgres(c.Catalog):
+		return errors.New("--events goes on from a snapshot file, not from Postgres")
+	case c.Catalog != "" && len(c.SnapshotPeers) > 0:
+		return errors.New("--catalog and --snapshot-peer both say what to begin with: give one")
+	}
+	return nil
 }
 
 func newRunCommand() *cobra.Command {

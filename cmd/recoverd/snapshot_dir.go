@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/recoverd/recoverd/recovery/catalog/eventlog"
 	"github.com/recoverd/recoverd/recovery/catalog/snapshot/archive"
 )
 
@@ -81,4 +83,23 @@ func planCode(err error) error {
 		return withCode(exitConfig, err)
 	}
 	return err
+}
+
+// eventsAtHand reads --log, or else asks the directory's own log. While a daemon
+// holds that, the range has to be given.
+func eventsAtHand(dir, text string) (archive.Range, error) {
+	switch text {
+	case "none":
+		return archive.Range{}, nil
+	case "":
+		log, err := eventlog.OpenLog(dir, time.Second)
+		if errors.Is(err, eventlog.ErrLocked) {
+			err = fmt.Errorf("%w; say which events are at hand with --log FIRST-LAST or --log none", err)
+		}
+		if err != nil {
+			return archive.Range{}, catalogCode(err)
+		}
+		return log.Range(), log.Close()
+	}
+	return parseRange(text)
 }

@@ -39,7 +39,7 @@ the way. Where it cannot be reached the exit code tells why:
 			if err != nil {
 				return err
 			}
-			events, err := eventsAtHand(cmd.Context(), a.Dir(), log)
+			events, err := eventsAtHand(a.Dir(), log)
 			if err != nil {
 				return err
 			}

@@ -19,12 +19,20 @@ func refuseUnverifiable(ctx context.Context, c catalog.Content) error {
 		if err != nil {
 			return err
 		}
-		for i := range rows[:n] {
-			if why := unverifiable(&rows[i].Blob); why != "" {
-				return fmt.Errorf("%w: this catalog cannot be recovered by this program: blob %v %s", recovery.ErrMisconfigured, rows[i].ID, why)
-			}
+		if err := refuseRows(rows[:n]); err != nil {
+			return err
 		}
 		end = last
+	}
+	return nil
+}
+
+// refuseRows refuses a page for the first blob whose bytes nothing here could judge.
+func refuseRows(rows []recovery.Row) error {
+	for i := range rows {
+		if why := unverifiable(&rows[i].Blob); why != "" {
+			return fmt.Errorf("%w: this catalog cannot be recovered by this program: blob %v %s", recovery.ErrMisconfigured, rows[i].ID, why)
+		}
 	}
 	return nil
 }

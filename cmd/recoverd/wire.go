@@ -14,8 +14,6 @@ import (
 
 	"github.com/recoverd/recoverd/checkpoint"
 	"github.com/recoverd/recoverd/recovery"
-	"github.com/recoverd/recoverd/recovery/catalog"
-	"github.com/recoverd/recoverd/recovery/catalog/snapshot"
 	"github.com/recoverd/recoverd/recovery/statusapi"
 	"github.com/recoverd/recoverd/recovery/worker"
 	"github.com/recoverd/recoverd/shards"
@@ -35,7 +33,8 @@ type node struct {
 	log        zerolog.Logger
 	level      *logLevel // of log
 	ownership  *file.Provider
-	catalog    *catalog.File
+	catalog    scannable
+	followed   *followed // nil unless the catalog follows events
 	keeper     *keeper
 	layout     store.Layout
 	durability fs.Durability
@@ -56,7 +55,7 @@ func wire(ctx context.Context, cfg *runConfig, log zerolog.Logger, level *logLev
 		}
 	}()
 	for _, open := range []func(context.Context) error{
-		n.checkConfig, n.openOwnership, n.openPeers, n.openCatalog, n.openCheckpoint, n.openStore, n.openSyncer, n.openWorker, n.openServers,
+		n.checkConfig, n.openOwnership, n.openPeers, n.openCatalog, n.openCheckpoint, n.openFollowed, n.openStore, n.openSyncer, n.openWorker, n.openServers,
 	} {
 		if err := open(ctx); err != nil {
 			return nil, err
@@ -145,32 +144,6 @@ func (n *node) openPeers(context.Context) error {
 	return nil
 }
 
-// openCatalog proves a catalog that no progress was made with yet: every byte of
-// it, once. Afterwards blocks are proven as they are read, and a restart costs
-// the same with any number of blobs.
-func (n *node) openCatalog(ctx context.Context) error {
-	reader, err := snapshot.Open(n.cfg.Catalog)
-	if err != nil {
-		return withCode(exitConfig, fmt.Errorf("catalog: %w", err))
-	}
-	record, _, err := checkpoint.ReadMirror(n.cfg.StateDir)
-	known := err == nil && record.Progress != nil && record.Progress.Bound == reader.Bound()
-	if err = nil; !known {
-		err = reader.Verify(ctx)
-	}
-	if err == nil && (!known || reader.Totals().Unsized > 0) {
-		err = refuseUnverifiable(ctx, reader)
-	}
-	if err = errors.Join(err, reader.Close()); err != nil {
-		return withCode(exitConfig, fmt.Errorf("catalog: %w", err))
-	}
-	if n.catalog, err = catalog.NewFile(catalog.FileConfig{Path: n.cfg.Catalog, Accept: refuseUnverifiable}); err != nil {
-		return withCode(exitConfig, err)
-	}
-	n.closeLater(n.catalog)
-	return nil
-}
-
 func (n *node) openCheckpoint(context.Context) error {
 	s, err := checkpoint.Open(checkpoint.Config{Dir: n.cfg.StateDir})
 	if err != nil {
@@ -214,12 +187,7 @@ func (n *node) expectedPerShard() uint64 {
 	if err != nil {
 		return 0
 	}
-	reader, err := snapshot.Open(n.cfg.Catalog)
-	if err != nil {
-		return 0
-	}
-	defer func() { _ = reader.Close() }()
-	return reader.Totals().Certified / uint64(own.TotalShards)
+	return n.catalog.expect() / uint64(own.TotalShards)
 }
 
 // storeCode turns an error of opening a store into its exit code.
@@ -255,7 +223,7 @@ func (n *node) openWorker(context.Context) error {
 		Syncer: n.handler, Peers: n.pool, Delays: &syncer.Retry{}, Observers: []worker.Observer{worker.Log{Logger: n.log}},
 		Pieces: n.store, Liars: n.pool, Bandwidth: n.pool, BytesPerSecond: int64(n.cfg.BWLimit),
 		Limits: limits, KeepLimits: kept.keepLimits, History: history, KeepHistory: kept.keepHistory,
-		ExitWhenComplete: n.cfg.ExitWhenComplete, StopGrace: n.cfg.StopGrace,
+		ExitWhenComplete: n.cfg.ExitWhenComplete || n.cfg.StopAtPosition != 0, StopGrace: n.cfg.StopGrace,
 	})
 	if err != nil {
 		return withCode(exitConfig, err)
@@ -277,8 +245,10 @@ func (n *node) run(ctx context.Context) (worker.Result, error) {
 			return nil
 		})
 	}
+	working, follows := n.follow(ctx)
 	notify := startNotifier(n)
-	result, err := n.worker.Run(ctx)
+	result, err := n.worker.Run(working)
+	err = errors.Join(err, follows(result))
 	notify.close()
 	stop()
 	_ = group.Wait() // each told its error itself
