@@ -135,9 +135,12 @@ func sampleConfig() (Config, *stage) {
 		},
 		Catalog: func() CatalogView {
 			return CatalogView{
-				Refusals: 1, Trouble: "catalog.rsnap: damaged at byte 17", Tip: &tip, FollowFailures: &failures,
-				Full:        &SnapshotView{Position: 800, At: at.Add(-time.Hour), Every: 500, Failures: 1},
-				Incremental: &SnapshotView{Every: 100},
+				Refusals: 1, Trouble: "catalog.rsnap: damaged at byte 17",
+				Followed: &FollowedView{
+					Position: 900, Epoch: 42, Tip: &tip, Base: 800, FirstEvent: 401, Failures: failures,
+					Full:        SnapshotView{Position: 800, At: at.Add(-time.Hour), Every: 500, Failures: 1, Trouble: "no room"},
+					Incremental: SnapshotView{Every: 100},
+				},
 			}
 		},
 		Store: func() StoreView {

@@ -217,21 +217,21 @@ func (m emitter) checkpoint(v CheckpointView) {
 
 func (m emitter) catalog(v CatalogView) {
 	m.counter("catalog_refusals_total", v.Refusals)
-	if v.Tip != nil {
-		m.gauge("catalog_position", float64(*v.Tip), "tip")
+	f := v.Followed
+	if f == nil {
+		return
 	}
-	if v.FollowFailures != nil {
-		m.counter("follow_failures_total", *v.FollowFailures)
+	if f.Tip != nil {
+		m.gauge("catalog_position", float64(*f.Tip), "tip")
 	}
+	m.counter("follow_failures_total", f.Failures)
 	for _, s := range []struct {
 		kind string
-		view *SnapshotView
-	}{{"full", v.Full}, {"incremental", v.Incremental}} {
-		if s.view != nil {
-			m.gauge("snapshot_position", float64(s.view.Position), s.kind)
-			m.moment("snapshot_timestamp_seconds", s.view.At, s.kind)
-			m.gauge("snapshot_interval_positions", float64(s.view.Every), s.kind)
-			m.counter("snapshot_failures_total", s.view.Failures, s.kind)
-		}
+		view SnapshotView
+	}{{"full", f.Full}, {"incremental", f.Incremental}} {
+		m.gauge("snapshot_position", float64(s.view.Position), s.kind)
+		m.moment("snapshot_timestamp_seconds", s.view.At, s.kind)
+		m.gauge("snapshot_interval_positions", float64(s.view.Every), s.kind)
+		m.counter("snapshot_failures_total", s.view.Failures, s.kind)
 	}
 }
