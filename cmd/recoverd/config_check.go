@@ -17,14 +17,13 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/recoverd/recoverd/checkpoint"
-	"github.com/recoverd/recoverd/recovery/catalog/snapshot"
 	"github.com/recoverd/recoverd/recovery/statusapi"
 	"github.com/recoverd/recoverd/shards/provider/file"
 	"github.com/recoverd/recoverd/syncer/peer"
 )
 
-// inspection is what a look at one thing has found.
-type inspection struct {
+// checked is what a look at one thing has found.
+type checked struct {
 	What    string `json:"what"`
 	Problem string `json:"problem"` // "" for none
 	Note    string `json:"note"`    // what was found, or ""
@@ -48,7 +47,7 @@ The exit code is 78 if there is a problem.`,
 			}
 			found := checkSettings(cmd.Context(), givenOfRun(cmd), os.Environ())
 			err := printInspections(cmd.OutOrStdout(), found, output)
-			bad := slices.ContainsFunc(found, func(f inspection) bool { return f.Problem != "" })
+			bad := slices.ContainsFunc(found, func(f checked) bool { return f.Problem != "" })
 			if err == nil && bad {
 				return &exitError{code: exitConfig} // they are printed already
 			}
@@ -62,7 +61,7 @@ The exit code is 78 if there is a problem.`,
 
 // checkSettings reads everything, in the order that a run does, and goes on after a
 // problem.
-func checkSettings(ctx context.Context, given []givenFlag, environ []string) (found []inspection) {
+func checkSettings(ctx context.Context, given []givenFlag, environ []string) (found []checked) {
 	s, err := readSettings(given, environ)
 	found = append(found, inspected("settings", "", err)...)
 	if s == nil {
@@ -84,6 +83,7 @@ func checkSettings(ctx context.Context, given []givenFlag, environ []string) (fo
 		{"ownership", checkOwnership, s.cfg.Ownership == ""},
 		{"peers", checkPeers, len(s.cfg.Peers) == 0},
 		{"catalog", checkCatalog, s.cfg.Catalog == ""},
+		{"events", checkEvents, s.cfg.Events == ""},
 		{"state-dir", checkStateDir, s.cfg.StateDir == ""},
 		{"store", checkStore, s.cfg.Store == ""},
 		{"listen", checkListen, false},
@@ -98,20 +98,20 @@ func checkSettings(ctx context.Context, given []givenFlag, environ []string) (fo
 }
 
 // inspected makes one of each problem that err joins, or of the note.
-func inspected(what, note string, err error) (found []inspection) {
+func inspected(what, note string, err error) (found []checked) {
 	if err == nil {
 		if note == "" {
 			return nil
 		}
-		return []inspection{{What: what, Note: note}}
+		return []checked{{What: what, Note: note}}
 	}
 	for _, line := range strings.Split(err.Error(), "\n") {
-		found = append(found, inspection{What: what, Problem: hideSecrets(line)})
+		found = append(found, checked{What: what, Problem: hideSecrets(line)})
 	}
 	return found
 }
 
-func printInspections(out io.Writer, found []inspection, format string) error {
+func printInspections(out io.Writer, found []checked, format string) error {
 	if format == "json" {
 		return writeIndented(out, found)
 	}
@@ -154,15 +154,39 @@ func checkPeers(_ context.Context, cfg *runConfig) (string, error) {
 	return plural(len(cfg.Peers), "template"), errors.Join(problems...)
 }
 
-// checkCatalog proves every byte of a snapshot.
-func checkCatalog(ctx context.Context, cfg *runConfig) (string, error) {
-	reader, err := snapshot.Open(cfg.Catalog)
+// checkCatalog proves every byte of a file, and asks Postgres what it holds.
+func checkCatalog(ctx context.Context, cfg *runConfig) (note string, err error) {
+	if isPostgres(cfg.Catalog) {
+		source, err := openPostgres(cfg.Catalog)
+		if err != nil {
+			return "", err
+		}
+		tip, err := source.Pin(ctx)
+		return fmt.Sprintf("%s, %s", plural(tip.Blobs, "certified blob"), tip.Bound), errors.Join(err, source.Close())
+	}
+	content, err := openContent(cfg.Catalog)
 	if err != nil {
 		return "", err
 	}
-	err = reader.Verify(ctx)
-	note := fmt.Sprintf("%s, %s", plural(reader.Totals().Certified, "certified blob"), reader.Bound())
-	return note, errors.Join(err, reader.Close())
+	if err = content.Verify(ctx); err == nil {
+		err = refuseUnverifiable(ctx, content)
+	}
+	note = fmt.Sprintf("%s, %s", plural(content.Totals().Certified, "certified blob"), content.Bound())
+	return note, errors.Join(err, content.Close())
+}
+
+// checkEvents asks the source which events it has.
+func checkEvents(ctx context.Context, cfg *runConfig) (note string, err error) {
+	source, err := cfg.followConfig.source()
+	if err != nil {
+		return "", err
+	}
+	has, err := rangeOf(ctx, source)
+	note = fmt.Sprintf("events %d to %d", has.First, has.Last)
+	if has.Empty() {
+		note = "no event yet"
+	}
+	return note, errors.Join(err, source.Close())
 }
 
 // checkStateDir looks at what is saved, and whether it may be written.

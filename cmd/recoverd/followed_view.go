@@ -14,7 +14,9 @@ import (
 func (f *followed) view() statusapi.CatalogView {
 	c, err := f.get()
 	if err != nil {
-		return statusapi.CatalogView{Trouble: err.Error()}
+		view := viewFollowed(eventlog.Status{}, f.cfg.followConfig, nil)
+		view.Trouble = err.Error()
+		return view
 	}
 	return viewFollowed(c.Status(), f.cfg.followConfig, f.found)
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"github.com/recoverd/recoverd/recovery"
 	"github.com/recoverd/recoverd/recovery/statusapi"
@@ -36,7 +37,11 @@ func (t *table) state(d statusapi.Document) {
 	if d.Trouble != "" {
 		t.row("trouble", "%s", d.Trouble)
 	}
-	if d.CatalogTrouble != "" {
+	switch {
+	case d.CatalogTrouble == "":
+	case d.Followed != nil:
+		t.row("catalog", "%s", d.CatalogTrouble)
+	default:
 		t.row("catalog", "the newest one is not used, the one before it is: %s", d.CatalogTrouble)
 	}
 	if d.OwnershipTrouble != "" {
@@ -169,6 +174,29 @@ func remainingText(d statusapi.Document) string {
 	return from + " to " + to
 }
 
+// followedText says how far a catalog follows its events, and which snapshots it has.
+func followedText(f *statusapi.FollowedView, now time.Time) string {
+	text := fmt.Sprintf("applied up to %d", f.Position)
+	switch {
+	case f.Tip == nil:
+		text += ", the source was not heard yet"
+	case *f.Tip > f.Position:
+		text += fmt.Sprintf(" of %d (%s behind)", *f.Tip, count(*f.Tip-f.Position))
+	}
+	for _, s := range []struct {
+		kind string
+		made statusapi.SnapshotView
+	}{{"full", f.Full}, {"incremental", f.Incremental}} {
+		switch {
+		case s.made.Trouble != "":
+			text += fmt.Sprintf("; %s snapshot FAILED: %s", s.kind, s.made.Trouble)
+		case s.made.Position > 0:
+			text += fmt.Sprintf("; %s snapshot at %d, %s ago", s.kind, s.made.Position, spell(now.Sub(s.made.At)))
+		}
+	}
+	return text
+}
+
 // position says what is claimed durably.
 func (t *table) position(d statusapi.Document) {
 	if d.Bound != nil {
@@ -181,6 +209,9 @@ func (t *table) position(d statusapi.Document) {
 			text += fmt.Sprintf(", the catalog is at %d", d.Newest.Position)
 		}
 		t.row("catalog", "%s", text)
+	}
+	if f := d.Followed; f != nil {
+		t.row("events", "%s", followedText(f, d.At))
 	}
 	if d.CursorDurable != nil && d.Run > 0 {
 		text := shortMark(*d.CursorDurable) + " on disk"
