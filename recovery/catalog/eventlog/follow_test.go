@@ -3,6 +3,7 @@ package eventlog
 import (
 	"context"
 	"errors"
+	"fmt"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/recoverd/recoverd/recovery"
 	"github.com/recoverd/recoverd/recovery/catalog"
 	"github.com/recoverd/recoverd/recovery/catalog/event"
 	"github.com/recoverd/recoverd/recovery/catalog/event/eventtest"
@@ -443,4 +445,24 @@ func TestApplyIsIdempotent(t *testing.T) {
 	}
 	apply(t, c, []event.Event{other})
 	agrees(t, c, h.Model())
+}
+
+// Hazard 84, the source's side: events of another network are not applied.
+func TestEventsOfAnotherNetwork(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		feed := eventtest.NewFeed(nil)
+		feed.Fail(fmt.Errorf("%w: these are events of network \"other\"", recovery.ErrMisconfigured))
+		r := run(t, quiet(filepath.Join(tempDir(t), "catalog")), feed)
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		if s := r.Status(); !errors.Is(s.Trouble, recovery.ErrMisconfigured) || s.Position != 0 || s.AtTip {
+			t.Errorf("%+v", s)
+		}
+		must(t, feed.Close())
+		time.Sleep(time.Minute)
+		if err := <-r.done; !errors.Is(err, event.ErrClosed) {
+			t.Errorf("the source was closed: %v", err)
+		}
+		must(t, r.Close())
+	})
 }
