@@ -38,8 +38,8 @@ $(LINT):
 race: ## the tests under the race detector (needs a C compiler)
 	CGO_ENABLED=1 $(GO) test -race ./...
 
-servers: ## tests against real servers (nginx); skipped with the reason where one is absent
-	$(GO) test ./cmd/recoverd -run 'TestServers' -count=1 -v
+servers: ## tests against real servers (nginx, Chromium); skipped with the reason where one is absent
+	$(GO) test ./cmd/recoverd ./recovery/statusapi/page -run 'TestServers' -count=1 -v
 
 crash: ## SIGKILLs over one recovery (KILLS), and, as root, power cuts of an ext4 (CUTS)
 	$(GO) test ./cmd/recoverd -run 'TestCrash' -count=1 -v -timeout 15m -kills=$(KILLS) -cuts=$(CUTS)

@@ -15,6 +15,9 @@ const MaxEntries = 4 * recovery.MaxUnsettled
 const (
 	maxReason = 64 // bytes; compared, so a longer one is refused
 
+	// replaceBit in the state's byte says that what is stored is to be replaced.
+	replaceBit = 1 << 7
+
 	// An entry takes from minEntry to maxEntry bytes.
 	minEntry = 32 + 8 + 1 + 4 + 4 + 1 + 1 + 2 + 2
 	maxEntry = minEntry + 2*12 + maxReason + recovery.MaxErrorText
@@ -50,7 +53,11 @@ func encodeEntries(list []recovery.Unsettled) ([]byte, listSum, error) {
 func encodeEntry(e *encoder, u *recovery.Unsettled) {
 	e.bytes(u.ID[:])
 	e.u64(uint64(u.Size))
-	e.u8(uint8(u.State))
+	state := uint8(u.State)
+	if u.Replace {
+		state |= replaceBit
+	}
+	e.u8(state)
 	e.u32(u.Tries)
 	e.u32(u.Attempts)
 	e.time(u.FirstFailed)
@@ -100,7 +107,8 @@ func decodeEntries(value []byte, want listSum) ([]recovery.Unsettled, error) {
 func decodeEntry(d *decoder, u *recovery.Unsettled) {
 	u.ID = d.hash("id")
 	u.Size = int64(d.u64("size"))
-	u.State = recovery.EntryState(d.u8("state"))
+	state := d.u8("state")
+	u.State, u.Replace = recovery.EntryState(state&^replaceBit), state&replaceBit != 0
 	u.Tries = d.u32("tries")
 	u.Attempts = d.u32("attempts")
 	u.FirstFailed = d.time("first failed")

@@ -31,7 +31,10 @@ func (d Digest) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
 
 // UnmarshalText reads 64 hex digits.
 func (d *Digest) UnmarshalText(text []byte) error {
-	if n, err := hex.Decode(d[:], text); err != nil || n != len(d) {
+	if len(text) != hex.EncodedLen(len(d)) {
+		return fmt.Errorf("recovery: %.80q is not a digest", text)
+	}
+	if _, err := hex.Decode(d[:], text); err != nil {
 		return fmt.Errorf("recovery: %.80q is not a digest", text)
 	}
 	return nil

@@ -38,7 +38,8 @@ type Config struct {
 	FollowInterval time.Duration
 }
 
-func (c Config) withDefaults() Config {
+// WithDefaults returns the configuration with every field set.
+func (c Config) WithDefaults() Config {
 	setDefault(&c.Placement, shards.Hashed)
 	setDefault(&c.Slots, 64)
 	setDefault(&c.BytesInFlight, 256<<20)
@@ -65,7 +66,7 @@ var ErrConfig = errors.New("recovery: bad configuration")
 
 // Validate reports, wrapping ErrConfig, the first limit that makes no sense.
 func (c Config) Validate() error {
-	c = c.withDefaults()
+	c = c.WithDefaults()
 	for _, l := range []struct {
 		name      string
 		value     int64

@@ -36,7 +36,9 @@ func decide(prev *Progress, f facts) (Progress, error) {
 		return newRun(f, Origin{Decision: Fresh, Why: why}), nil
 	}
 	if why := worthless(prev, f); why != "" {
-		return newRun(f, Origin{Decision: Discard, Why: why, From: prev.Cursor}), nil
+		next := newRun(f, Origin{Decision: Discard, Why: why, From: prev.Cursor})
+		next.Unsettled = replacements(prev, next.Fence)
+		return next, nil
 	}
 	if f.tip.contradicts(prev.Bound) {
 		return Progress{}, fmt.Errorf("%w: two catalogs claim position %d of %s: progress was made with digest %s, this one has %s",
@@ -82,6 +84,19 @@ func newRun(f facts, origin Origin) Progress {
 	return Progress{
 		Run: f.lastRun + 1, Fence: f.fence(), Epoch: f.own.Epoch, Bound: f.tip.Bound, Origin: origin,
 	}
+}
+
+// replacements lists what is to be replaced of the blobs that another fence asks
+// for too: what is known to be wrong in the store is no progress, and no new run
+// would find out again (hazard 92).
+func replacements(prev *Progress, next Fence) []Unsettled {
+	var list []Unsettled
+	for _, u := range prev.Unsettled {
+		if u.Replace && prev.Fence.Network == next.Network && next.Placement.Concerns(u.ID, next.TotalShards, next.Owned) {
+			list = append(list, u)
+		}
+	}
+	return list
 }
 
 // worthless says why progress must be discarded, or "" if the fence holds (I6).

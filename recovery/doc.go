@@ -36,6 +36,10 @@
 //     the process dies.
 //   - Save is answered by Saved only after the record is durable, and by
 //     SaveFailed if that is in doubt. Nothing may be retried on the way (I12).
+//   - Events of an operator may carry a Ticket. Answered repeats it once what the
+//     event changed is durable, so that nobody is told of a pause or a repair that
+//     a crash forgets (hazard 40). RetryAsked and PutBack wait for a run in force;
+//     the host bounds how many wait.
 //   - Halt and Finished are last: the host performs nothing after them.
 //   - The slice that Step returns, and the rows of a page, belong to the other
 //     side until the next Step, respectively until a ReadPage hands the buffer
@@ -51,6 +55,8 @@
 // for the barrier. Success or Skipped settles it: the entry goes. Cancelled
 // makes it wait for its next try, and after ParkAfter definite answers parks it.
 // When due it is looked up again (still certified? stored by now?) and then
-// synced again. The cursor is never kept: it is computed from the scan position
-// and the lowest entry, so it cannot pass unfinished work (I2).
+// synced again. What was put back is fetched and replaced whatever the store has
+// under its name, and stays listed until then, also over a discard. The cursor is
+// never kept: it is computed from the scan position and the lowest entry, so it
+// cannot pass unfinished work (I2).
 package recovery

@@ -45,6 +45,7 @@ type Sync struct {
 	Attempt   uint32 // tries so far; the n-th delay depends on it
 	Covers    Covers
 	Placement shards.Placement
+	Replace   bool // also what is stored already: it was put back
 }
 
 // CancelRun cancels every sync of a run.
@@ -57,6 +58,19 @@ type Save struct {
 	Seq    uint64
 	Record Record
 	Less   bool
+}
+
+// Answered answers an event with a Ticket, once what it changed is durable. Lists
+// are in the order asked.
+type Answered struct {
+	Ticket  uint64
+	Taken   int      // blobs made due, or put back
+	Busy    []BlobID // RetryAsked: being worked on already
+	Unknown []BlobID // RetryAsked: not listed; PutBack: no owned shard holds a piece
+	// Refused are blobs put back for which the list has no room. Everything is
+	// looked at again, so those that are missing are found; those that are there
+	// and wrong are not.
+	Refused []BlobID
 }
 
 // PhaseChanged tells observers; nothing is to be done.
@@ -105,6 +119,7 @@ func (LookUp) isEffect()         {}
 func (Sync) isEffect()           {}
 func (CancelRun) isEffect()      {}
 func (Save) isEffect()           {}
+func (Answered) isEffect()       {}
 func (PhaseChanged) isEffect()   {}
 func (Decided) isEffect()        {}
 func (BlobParked) isEffect()     {}

@@ -117,15 +117,36 @@ type PeersSeen struct{ Health PeerHealth }
 // RoomSeen brings the store's free space when it was looked at.
 type RoomSeen struct{ Room Room }
 
-// PauseAsked sets or clears the pause flag.
-type PauseAsked struct{ Paused bool }
+// PauseAsked sets or clears the pause flag. A Ticket that is not 0, here and
+// below, is answered by Answered; tickets are the host's, each used once.
+type PauseAsked struct {
+	Ticket uint64
+	Paused bool
+}
 
-// RetryAsked makes the ids due at once and unparks them; none means all.
-type RetryAsked struct{ IDs []BlobID }
+// RetryAsked makes the ids due at once and unparks them; none means all. It waits
+// until a run is in force.
+type RetryAsked struct {
+	Ticket uint64
+	IDs    []BlobID // each once
+}
 
-// PutBack says that blobs, settled or not, are no longer stored: a repair, or
-// a loss that the node reports. They enter the unsettled list.
-type PutBack struct{ Blobs []Blob }
+// PutBack says that blobs, settled or not, are no longer stored as they should be:
+// a repair, or a loss that the node reports. They enter the unsettled list, and
+// what is stored of them counts for nothing: they are fetched and replaced. It waits
+// until a run is in force.
+type PutBack struct {
+	Ticket uint64
+	Blobs  []Blob
+}
+
+// LimitsAsked changes two limits of Config. What is in flight above a lower limit
+// is waited for and not cancelled.
+type LimitsAsked struct {
+	Ticket        uint64
+	Slots         int
+	BytesInFlight int64
+}
 
 // StopAsked ends the work: nothing new is handed out. With Drain the syncs
 // under way may end; without it they are cancelled.
@@ -153,4 +174,5 @@ func (RoomSeen) isEvent()       {}
 func (PauseAsked) isEvent()     {}
 func (RetryAsked) isEvent()     {}
 func (PutBack) isEvent()        {}
+func (LimitsAsked) isEvent()    {}
 func (StopAsked) isEvent()      {}

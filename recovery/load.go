@@ -57,7 +57,6 @@ func (m *Machine) onLoaded(e Loaded) {
 	}
 	m.loaded = true
 	m.prior = e.Record.Progress
-	m.takeBack(false)
 	m.note = e.Note
 	m.lastRun = e.LastRun
 	if m.prior != nil {
@@ -267,11 +266,7 @@ func (m *Machine) enterRun(p Progress) {
 // resumeWork starts the phase that {pair, cursor, list} imply.
 func (m *Machine) resumeWork() {
 	m.run.on, m.prior = true, nil
-	if m.lost {
-		m.lost = false
-		m.lookAtAllAgain()
-	}
-	m.scan.after = m.run.front.scan
+	m.scan.after, m.scan.from = m.run.front.scan, m.run.front.scan
 	to := PhaseScanning
 	if m.run.front.passDone() {
 		to = PhaseDraining

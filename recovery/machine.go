@@ -31,7 +31,7 @@ type Machine struct {
 	room   Room
 	loaded bool
 	late   []uint64 // questions to catalog and store that were given up, not answered yet
-	lost   bool     // blobs were put back before progress was read
+	held   []Event  // RetryAsked and PutBack that wait for a run
 	note   string   // what the checkpoint lost
 
 	load   loadState
@@ -62,6 +62,7 @@ type runState struct {
 	counters Counters
 	front    *frontier
 	slots    int   // syncs that hold a slot
+	before   int   // slots after the last Step, to assert that above the limit they only fall
 	retries  int   // of these, retries
 	bytes    int64 // declared sizes of these
 	checked  bool  // the store's identity was checked since the list became empty
@@ -73,7 +74,7 @@ func New(cfg Config) (*Machine, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	return &Machine{cfg: cfg.withDefaults()}, nil
+	return &Machine{cfg: cfg.WithDefaults()}, nil
 }
 
 // Start returns the first effects. It is called once, before any Step.
@@ -144,11 +145,11 @@ func (m *Machine) take(event Event) error {
 	case RoomSeen:
 		m.room = e.Room
 	case PauseAsked:
-		m.onPause(e.Paused)
-	case RetryAsked:
-		m.onRetry(e.IDs)
-	case PutBack:
-		m.onPutBack(e.Blobs)
+		m.onPause(e)
+	case RetryAsked, PutBack:
+		m.held = append(m.held, e)
+	case LimitsAsked:
+		return m.onLimits(e)
 	case StopAsked:
 		m.onStop(e)
 	default:
@@ -159,6 +160,7 @@ func (m *Machine) take(event Event) error {
 
 // advance does whatever the present state allows, until nothing is left to do.
 func (m *Machine) advance() {
+	m.serveHeld()
 	if !m.run.on {
 		m.advanceLoad()
 	}
@@ -226,13 +228,6 @@ func (m *Machine) covers() Covers {
 	return Covers{Total: m.run.fence.TotalShards, Owned: m.run.fence.Owned}
 }
 
-func (m *Machine) onPause(paused bool) {
-	if m.paused != paused || !m.loaded {
-		m.paused = paused
-		m.save.dirty, m.save.forced = true, true
-	}
-}
-
 // onStop ends the work. Syncs that are cancelled stay in the list, to be looked
 // at first after a restart.
 func (m *Machine) onStop(e StopAsked) {
@@ -270,10 +265,11 @@ func (m *Machine) check() error {
 		return errors.New("recovery: a slot was given back twice")
 	case m.run.slots != f.counts[Fetching]:
 		return fmt.Errorf("recovery: %d slots are taken by %d blobs", m.run.slots, f.counts[Fetching])
-	case m.run.slots > m.cfg.Slots:
+	case m.run.slots > max(m.cfg.Slots, m.run.before):
 		return fmt.Errorf("recovery: %d blobs in flight, at most %d are allowed", m.run.slots, m.cfg.Slots)
 	case m.phase == PhaseComplete && len(f.list) > 0:
 		return fmt.Errorf("recovery: complete with %d unsettled blobs", len(f.list))
 	}
+	m.run.before = m.run.slots
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"testing"
 	"time"
@@ -51,7 +52,7 @@ type world struct {
 	lineage  int
 	room     bool
 	burst    int
-	draining bool // saves from before a loss are on their way
+	desk     desk
 }
 
 func newWorld(t *rapid.T) *world {
@@ -71,6 +72,7 @@ func (w *world) certify() {
 		b = &Row{Blob: Blob{ID: id, Size: []int64{10, 10, 40, -1}[id[0]%4], Encoding: Raw, Digest: id}}
 		w.blobs[id] = b
 	}
+	delete(w.desk.promised, id) // it may have been settled as expired before
 	b.CertifiedEpoch, b.Gained = w.epoch, w.position
 	b.EndEpoch = w.epoch + rapid.Uint32Range(1, 4).Draw(w.t, "lives")
 }
@@ -82,14 +84,18 @@ func (w *world) boot() {
 		w.t.Fatal(err)
 	}
 	w.m, w.now, w.pending, w.burst = m, 0, nil, 0
+	w.desk.asked = map[uint64]Event{}
 	m.room = Room{Low: w.room}
 	w.collect(m.Start())
 	w.step(Tick{})
 	w.step(OwnershipSeen{w.own})
+	w.reportLosses()
 }
 
 func (w *world) randomStep() {
-	switch n := rapid.IntRange(0, 125).Draw(w.t, "what"); {
+	switch n := rapid.IntRange(0, 131).Draw(w.t, "what"); {
+	case n > 125:
+		w.operate(n)
 	case n >= 100:
 		w.more(n)
 	case n < 60 && len(w.pending) > 0:
@@ -105,16 +111,17 @@ func (w *world) randomStep() {
 		w.epoch++
 		w.position++
 		w.own.Epoch = w.epoch
+		w.endPromises()
 		w.step(OwnershipSeen{w.own})
 	case n < 92:
 		w.changeShards()
 	case n < 94:
-		w.step(PauseAsked{Paused: rapid.Bool().Draw(w.t, "pause")})
+		w.step(PauseAsked{Ticket: w.ticket(), Paused: rapid.Bool().Draw(w.t, "pause")})
 	case n < 96:
 		up := rapid.IntRange(0, 1).Draw(w.t, "up")
 		w.step(PeersSeen{PeerHealth{Reachable: up, Total: 1, Returns: w.m.peers.Returns + uint64(up)}})
 	case n < 98:
-		w.step(RetryAsked{})
+		w.step(RetryAsked{Ticket: w.ticket()})
 	default:
 		w.loseAndPutBack()
 	}
@@ -166,12 +173,12 @@ func (w *world) more(n int) {
 		w.step(CatalogChanged{})
 	case n < 114: // the store is swapped, nobody says so
 		w.store++
-		clear(w.stored)
+		w.forgetAll()
 	case n < 117:
 		w.room = !w.room
 		w.step(RoomSeen{Room{Low: w.room}})
 	case n < 119:
-		w.step(RetryAsked{IDs: []BlobID{letter("c"), letter("k"), letter("z")}})
+		w.step(RetryAsked{Ticket: w.ticket(), IDs: []BlobID{letter("c"), letter("k"), letter("z")}})
 	default:
 		w.loseMany()
 	}
@@ -179,17 +186,12 @@ func (w *world) more(n int) {
 
 // loseMany loses any number of stored blobs at any time.
 func (w *world) loseMany() {
-	var lost []Blob
 	for _, id := range sortedIDs(w.stored) {
 		if w.blobs[id] != nil && rapid.Bool().Draw(w.t, "lost") {
-			delete(w.stored, id)
-			lost = append(lost, w.blobs[id].Blob)
+			w.lose(id)
 		}
 	}
-	if len(lost) > 0 {
-		w.step(PutBack{Blobs: lost})
-		w.drainSaves()
-	}
+	w.reportLosses()
 }
 
 // changeShards moves shards; one that leaves comes back wiped, and the node
@@ -201,7 +203,7 @@ func (w *world) changeShards() {
 	wiped := false
 	for id := range w.stored {
 		if home := shards.Home(id, 2); owned.Contains(home) && !w.own.Owned.Contains(home) {
-			delete(w.stored, id)
+			w.forget(id)
 			wiped = true
 		}
 	}
@@ -211,46 +213,25 @@ func (w *world) changeShards() {
 		w.own.Continuity += "x"
 	case how == 1:
 		w.store++
-		clear(w.stored)
+		w.forgetAll()
 	}
+	w.endPromises()
 	w.step(OwnershipSeen{w.own})
 }
 
-// loseAndPutBack loses a stored blob, and the node reports it. The machine must
-// have the news on disk before the world may count on it.
+// loseAndPutBack loses a stored blob, and the node reports it.
 func (w *world) loseAndPutBack() {
 	for _, id := range sortedIDs(w.stored) {
 		if w.m.run.on && w.m.run.front.list[id] == nil && w.own.Owned.Contains(shards.Home(id, 2)) && w.blobs[id] != nil {
-			delete(w.stored, id)
-			w.step(PutBack{Blobs: []Blob{w.blobs[id].Blob}})
-			w.drainSaves()
+			w.lose(id)
+			w.reportLosses()
 			return
 		}
 	}
 }
 
-func sortedIDs(set map[BlobID]bool) []BlobID {
-	var list []BlobID
-	for id := range set {
-		list = append(list, id)
-	}
-	slices.SortFunc(list, BlobID.Compare)
-	return list
-}
-
-func (w *world) drainSaves() {
-	w.draining = true
-	defer func() {
-		w.draining = false
-		w.checkDisk()
-	}()
-	for {
-		i := slices.IndexFunc(w.pending, func(e Effect) bool { _, ok := e.(Save); return ok })
-		if i < 0 {
-			return
-		}
-		w.answer(i)
-	}
+func sortedIDs[V any](set map[BlobID]V) []BlobID {
+	return slices.SortedFunc(maps.Keys(set), BlobID.Compare)
 }
 
 func (w *world) tick(d time.Duration) {
@@ -259,6 +240,7 @@ func (w *world) tick(d time.Duration) {
 }
 
 func (w *world) step(e Event) {
+	w.note(e)
 	effects, err := w.m.Step(e)
 	if err != nil {
 		w.t.Fatalf("%T: %v", e, err)
@@ -296,6 +278,8 @@ func (w *world) collect(effects []Effect) {
 				w.t.SkipNow()
 			}
 			w.t.Fatalf("halted: %s", e.Reason)
+		case Answered:
+			w.answered(e)
 		case PhaseChanged, Decided, BlobParked, ReadTrouble, CancelRun:
 		default:
 			w.pending = append(w.pending, e)
@@ -407,7 +391,7 @@ func (w *world) sync(e Sync) {
 	if !w.calmNow && rapid.IntRange(0, 3).Draw(w.t, "sealed") == 0 {
 		w.step(Sealed{e.Run, e.Seq, e.Blob.ID})
 	}
-	if w.stored[e.Blob.ID] {
+	if w.stored[e.Blob.ID] && !e.Replace {
 		o.Result, o.Reason = Skipped, AlreadyStored
 	}
 	if !w.calmNow && rapid.IntRange(0, 9).Draw(w.t, "other set") == 0 {
@@ -427,6 +411,9 @@ func (w *world) sync(e Sync) {
 	}
 	if !stale && (o.Result == Success || rapid.Bool().Draw(w.t, "stored all the same")) {
 		w.stored[e.Blob.ID] = true
+		if e.Replace {
+			w.replaced(e.Blob.ID)
+		}
 	}
 	w.step(Synced{Run: e.Run, Seq: e.Seq, ID: e.Blob.ID, Outcome: o, Delay: time.Second})
 }
@@ -449,7 +436,7 @@ func (w *world) checkCursor(p *Progress) {
 // present facts, against the world.
 func (w *world) checkDisk() {
 	p := w.disk.Progress
-	if p == nil || w.draining || p.Bound.Digest != w.digestAt(p.Bound.Position) || !p.Fence.Owned.Equal(w.own.Owned) || p.Fence.Continuity != w.own.Continuity || p.Fence.Store != w.identity(w.own.Owned) {
+	if p == nil || p.Bound.Digest != w.digestAt(p.Bound.Position) || !p.Fence.Owned.Equal(w.own.Owned) || p.Fence.Continuity != w.own.Continuity || p.Fence.Store != w.identity(w.own.Owned) {
 		return
 	}
 	listed := map[BlobID]bool{}
@@ -457,8 +444,9 @@ func (w *world) checkDisk() {
 		listed[u.ID] = true
 	}
 	w.checkCursor(p)
+	w.checkPromises(listed)
 	for id, b := range w.blobs {
-		if w.stored[id] || listed[id] || b.EndEpoch <= w.epoch || !p.Fence.Owned.Contains(shards.Home(id, 2)) {
+		if w.stored[id] || listed[id] || w.desk.losing[id] > 0 || b.EndEpoch <= w.epoch || !p.Fence.Owned.Contains(shards.Home(id, 2)) {
 			continue
 		}
 		if p.Covered != nil && b.Gained <= p.Covered.Position {
@@ -480,9 +468,10 @@ func (w *world) calm() {
 	w.epoch++
 	w.position++
 	w.own.Epoch = w.epoch
+	w.endPromises()
 	w.step(OwnershipSeen{w.own})
 	w.step(CatalogChanged{})
-	w.step(PauseAsked{})
+	w.step(PauseAsked{Ticket: w.ticket()})
 	w.step(PeersSeen{PeerHealth{Reachable: 1, Total: 1, Returns: w.m.peers.Returns + 1}})
 	for range 3_000 {
 		for len(w.pending) > 0 {
@@ -502,6 +491,7 @@ func (w *world) calm() {
 }
 
 func (w *world) checkAll() {
+	w.checkDesk()
 	ids := make([]BlobID, 0, len(w.blobs))
 	for id := range w.blobs {
 		ids = append(ids, id)

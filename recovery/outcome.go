@@ -1,36 +1,38 @@
 package recovery
 
 import (
+	"fmt"
+
 	"github.com/recoverd/recoverd/shards"
 )
 
 // Outcome is how one sync of a blob ended. Exactly one of the three results of
 // DESIGN 6 (Success, Skipped, Cancelled) holds.
 type Outcome struct {
-	Result Result
-	Reason Reason // empty for Success
+	Result Result `json:"result"`
+	Reason Reason `json:"reason"` // empty for Success
 	// Err is the last error of a Cancelled sync, for people; at most
 	// MaxErrorText bytes, one line.
-	Err string
+	Err string `json:"err"`
 	// Definite: a reachable peer gave a definite answer (absent, wrong bytes).
 	// Only such a try counts towards parking (I11).
-	Definite bool
+	Definite bool `json:"definite"`
 	// Peer is the peer that served the bytes of a Success, for status.
-	Peer string
+	Peer string `json:"peer"`
 	// Bytes counts what was fetched and kept by this sync.
-	Bytes int64
+	Bytes int64 `json:"bytes"`
 	// Covers is the shard set and total that the result holds for. A result
 	// for another set than the run's does not settle (hazard 6).
-	Covers Covers
+	Covers Covers `json:"covers"`
 	// JudgedAt is the catalog state at which a Skipped for not_certified or
 	// expired was judged; it settles only at or above the bound.
-	JudgedAt Stamp
+	JudgedAt Stamp `json:"judged_at"`
 }
 
 // Covers is the part of the key space an outcome speaks of.
 type Covers struct {
-	Total uint32
-	Owned shards.Set
+	Total uint32     `json:"total"`
+	Owned shards.Set `json:"owned"`
 }
 
 // Equal reports whether both are the same part.
@@ -64,6 +66,20 @@ func (r Result) String() string {
 	return "none"
 }
 
+// MarshalText writes the result's word.
+func (r Result) MarshalText() ([]byte, error) { return []byte(r.String()), nil }
+
+// UnmarshalText reads what MarshalText wrote.
+func (r *Result) UnmarshalText(text []byte) error {
+	for *r = 0; *r <= Cancelled; *r++ {
+		if r.String() == string(text) {
+			return nil
+		}
+	}
+	*r = 0
+	return fmt.Errorf("recovery: unknown result %.40q", text)
+}
+
 // Reason says why a sync was Skipped or Cancelled. The values are the words of
 // JSON, metrics and logs.
 type Reason string
@@ -85,4 +101,5 @@ const (
 	NotDurable   Reason = "not_durable"   // a flush failed: fail stop (I12)
 	Unverifiable Reason = "unverifiable"  // its encoding cannot be verified here
 	CatalogError Reason = "catalog_error" // whether it is certified could not be read
+	NotReady     Reason = "not_ready"     // the node asked while no run is in force
 )

@@ -59,6 +59,8 @@ type Unsettled struct {
 	NextTry     time.Time `json:"next_try"`
 	Reason      Reason    `json:"reason"`
 	LastError   string    `json:"last_error"` // at most MaxErrorText bytes
+	// Replace: it was put back. What is stored of it counts for nothing.
+	Replace bool `json:"replace"`
 }
 
 // EntryState is where an unsettled blob stands.

@@ -34,7 +34,6 @@ func (m *Machine) lookUpDue() {
 		if e.State == Parked {
 			f.beginParkedTry(e)
 		}
-		e.lost = false
 		f.setState(e, Waiting)
 		l.ids = append(l.ids, e.ID)
 	}
@@ -70,9 +69,7 @@ func (m *Machine) onLooked(e LookedUp) {
 			m.settleAs(entry, NotCertified)
 		case rows[0].EndEpoch <= m.epochNow():
 			m.settleAs(entry, Expired)
-		case rows[0].Stored && entry.lost:
-			m.schedule(entry, m.now)
-		case rows[0].Stored:
+		case rows[0].Stored && !entry.Replace:
 			m.settleAs(entry, AlreadyStored)
 		default:
 			entry.row, entry.Size = rows[0], rows[0].Size
@@ -157,79 +154,6 @@ func (m *Machine) onPeers(h PeerHealth) {
 			m.schedule(e, at)
 		}
 	}
-}
-
-// onRetry makes ids due at once, and gives parked ones a fresh start.
-func (m *Machine) onRetry(ids []BlobID) {
-	if !m.run.on {
-		return
-	}
-	f := m.run.front
-	if len(ids) == 0 {
-		for _, e := range f.due {
-			ids = append(ids, e.ID)
-		}
-	}
-	for _, id := range ids {
-		e := f.list[id]
-		if e == nil || e.slot < 0 {
-			continue // unknown, or being worked on
-		}
-		e.Tries = 0
-		if e.State == Parked {
-			f.setState(e, Retrying)
-		}
-		m.schedule(e, m.now)
-		m.save.dirty, m.save.forced = true, true
-	}
-}
-
-// onPutBack lists blobs that are no longer stored; the cursor goes back below
-// them in the same save (hazard 92). When the list has no room for one, all is
-// looked at again: what was claimed is taken back, and the scan finds it.
-func (m *Machine) onPutBack(blobs []Blob) {
-	if !m.run.on {
-		m.takeBack(len(blobs) > 0)
-		return
-	}
-	f := m.run.front
-	for _, b := range blobs {
-		if e := f.list[b.ID]; e != nil {
-			e.lost = e.slot < 0 // what is under way may have seen it stored
-			continue
-		}
-		if !m.run.fence.Placement.Concerns(b.ID, m.run.fence.TotalShards, m.run.fence.Owned) {
-			continue
-		}
-		if f.active() >= m.cfg.Unsettled || f.parked() >= m.cfg.Parked {
-			m.lookAtAllAgain()
-			return
-		}
-		f.wait(f.insert(Unsettled{ID: b.ID, Size: b.Size, State: Waiting}), m.now)
-		m.run.checked = false
-		m.save.dirty, m.save.forced, m.save.less = true, true, true
-	}
-}
-
-// lookAtAllAgain begins the pass anew as one without covered.
-func (m *Machine) lookAtAllAgain() {
-	f := m.run.front
-	f.covered, f.scan = nil, Mark{}
-	m.run.counters.Looked = 0
-	m.scan = scanState{spare: m.scan.spare}
-	m.save.dirty, m.save.forced, m.save.less = true, true, true
-}
-
-// takeBack notes a loss while no run is in force: everything is looked at again.
-func (m *Machine) takeBack(lost bool) {
-	m.lost = m.lost || lost
-	if !m.lost || m.prior == nil || m.load.saving != 0 {
-		return
-	}
-	p := *m.prior
-	p.Covered, p.Scan, p.Cursor, p.Counters.Looked = nil, Mark{}, Mark{}, 0
-	m.prior, m.lost = &p, false
-	m.save.dirty, m.save.forced, m.save.less = true, true, true
 }
 
 func (m *Machine) schedule(e *entry, at time.Duration) {

@@ -11,7 +11,9 @@ type saveState struct {
 	less     bool // the next save claims less than an earlier one
 	settled  int  // settlements since the last save
 	at       time.Duration
-	asked    uint64 // the save under way, 0 without one
+	asked    uint64     // the save under way, 0 without one
+	owed     []Answered // to be answered when the next save is durable
+	carried  []Answered // to be answered when the one under way is
 	askedEnd endClaim
 	endSaved endClaim // the last end of a pass that is durable
 }
@@ -58,6 +60,22 @@ func (m *Machine) saveNow(less bool) {
 	s.askedEnd = m.endClaim()
 	m.emit(Save{Seq: s.asked, Record: Record{Paused: m.paused, Progress: p}, Less: less || s.less})
 	s.dirty, s.forced, s.less, s.settled, s.at = false, false, false, 0, m.now
+	s.carried, s.owed = append(s.carried, s.owed...), s.owed[:0]
+}
+
+// owe answers a request once everything that was changed by now is durable.
+func (m *Machine) owe(a Answered) {
+	s := &m.save
+	switch {
+	case a.Ticket == 0:
+	case s.dirty:
+		s.owed = append(s.owed, a)
+		s.forced = true
+	case s.asked != 0:
+		s.carried = append(s.carried, a)
+	default:
+		m.emit(a)
+	}
 }
 
 // onSaved notes what is durable now.
@@ -68,6 +86,10 @@ func (m *Machine) onSaved(e Saved) {
 	}
 	s.asked = 0
 	s.endSaved = s.askedEnd
+	for _, a := range s.carried {
+		m.emit(a)
+	}
+	s.carried = s.carried[:0]
 	if e.Seq == m.load.saving {
 		m.load.saving = 0
 		m.resumeWork()

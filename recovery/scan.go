@@ -16,6 +16,8 @@ type scanState struct {
 	since   time.Duration // when it began to
 	ended   bool          // the source says that nothing follows the last page
 	pass    uint64        // PageInfo.Pass of the last page
+	from    Mark          // where this process's part of the pass began
+	tally   []uint64      // of the rows looked at since that no earlier pass covered; see tallyAt
 	retryAt time.Duration
 	delay   time.Duration
 	trouble trouble
@@ -57,6 +59,9 @@ func (m *Machine) onPage(e PageRead) {
 	s.trouble.ends(m, "catalog page")
 	s.delay = 0
 	s.pages = append(s.pages, page{rows: e.Rows[:e.Info.N], last: e.Info.End})
+	if s.tally == nil {
+		s.tally = make([]uint64, m.tallies())
+	}
 	if e.Info.N > 0 {
 		s.after = MarkAt(e.Rows[e.Info.N-1].ID)
 	}
@@ -105,9 +110,7 @@ func (m *Machine) scanPages() {
 	}
 	for len(s.pages) > 0 && !m.idle() {
 		p := &s.pages[0]
-		for p.next < len(p.rows) && m.lookAt(&p.rows[p.next]) {
-			p.next++
-		}
+		m.lookAtPage(p)
 		if p.next < len(p.rows) {
 			break // no room; an answer will make some
 		}
@@ -134,15 +137,29 @@ func (m *Machine) buffer() []Row {
 	return make([]Row, m.cfg.PageRows)
 }
 
-// lookAt decides about one row and moves the scan position past it; false says
-// that there is no room for its sync now. It allocates nothing for a row that
-// needs no sync.
+// lookAtPage moves the scan position past the rows that were decided about.
+func (m *Machine) lookAtPage(p *page) {
+	first := p.next
+	for p.next < len(p.rows) && m.lookAt(&p.rows[p.next]) {
+		p.next++
+	}
+	if p.next > first {
+		m.run.front.scan = MarkAt(p.rows[p.next-1].ID)
+		m.run.counters.Looked += uint64(p.next - first)
+		m.save.dirty = true
+	}
+}
+
+// lookAt decides about one row; false says that there is no room for its sync now.
+// It allocates nothing for a row that needs no sync.
 func (m *Machine) lookAt(row *Row) bool {
 	f, c := m.run.front, &m.run.counters
+	at, concerned := m.tallyAt(row.ID)
+	counted := concerned
 	switch {
-	case !m.run.fence.Placement.Concerns(row.ID, m.run.fence.TotalShards, m.run.fence.Owned):
-	case f.covered != nil && row.Gained <= f.covered.Position && row.CertifiedEpoch <= f.covered.Epoch:
-		// Earlier passes finished it, or keep it in the list (I7).
+	case !concerned:
+	case f.covered != nil && row.Within(*f.covered):
+		counted = false // earlier passes finished it, or keep it in the list (I7)
 	case len(f.list) > 0 && f.list[row.ID] != nil:
 		// It is unsettled already and stays so (I9).
 	case row.EndEpoch <= m.epochNow():
@@ -162,9 +179,9 @@ func (m *Machine) lookAt(row *Row) bool {
 		e.row = *row
 		m.startSync(e)
 	}
-	f.scan.kind, f.scan.id = markAt, row.ID
-	c.Looked++
-	m.save.dirty = true
+	if counted {
+		m.scan.tally[at]++
+	}
 	return true
 }
 

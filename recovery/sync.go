@@ -19,7 +19,7 @@ func (m *Machine) slotFor(size int64) bool {
 // startSync gives an entry a slot and asks for its blob.
 func (m *Machine) startSync(e *entry) {
 	m.run.front.setState(e, Fetching)
-	e.seq = m.nextSeq()
+	e.seq, e.lost = m.nextSeq(), false
 	e.NextTry = time.Time{}
 	m.run.slots++
 	m.room.take(e.Size)
@@ -29,7 +29,7 @@ func (m *Machine) startSync(e *entry) {
 	}
 	m.emit(Sync{
 		Run: m.run.number, Seq: e.seq, Blob: e.row.Blob, Attempt: e.Attempts,
-		Covers: m.covers(), Placement: m.run.fence.Placement,
+		Covers: m.covers(), Placement: m.run.fence.Placement, Replace: e.Replace,
 	})
 }
 
@@ -95,6 +95,9 @@ func (m *Machine) onSynced(a Synced) {
 	case e.lost && (o.Result == Success || o.Reason == AlreadyStored):
 		m.run.front.setState(e, Waiting)
 		m.schedule(e, m.now)
+	case e.Replace && o.Reason == AlreadyStored: // the host did not replace it
+		m.run.front.setState(e, Waiting)
+		m.schedule(e, m.now+RetryMin)
 	case o.Result == Success:
 		m.run.counters.Stored++
 		m.run.counters.StoredBytes += uint64(max(o.Bytes, 0))

@@ -40,6 +40,30 @@ func (a PeerAnswer) Definite() bool {
 	return a.Reason == recovery.Absent || a.Reason == recovery.WrongBytes
 }
 
+// Answer is a PeerAnswer as it is kept: Err is one line of at most
+// recovery.MaxErrorText bytes.
+type Answer struct {
+	Peer   string
+	Reason recovery.Reason
+	Err    string
+}
+
+// MaxAnswers bounds the answers kept of one flight.
+const MaxAnswers = 16
+
+// answersIn returns the peers' answers that an error holds.
+func answersIn(err error) []Answer {
+	var fetch *FetchError
+	if !errors.As(err, &fetch) || len(fetch.Answers) == 0 {
+		return nil
+	}
+	kept := make([]Answer, 0, min(len(fetch.Answers), MaxAnswers))
+	for _, a := range fetch.Answers[:cap(kept)] {
+		kept = append(kept, Answer{Peer: a.Peer, Reason: a.Reason, Err: oneLine(fmt.Sprint(a.Err))})
+	}
+	return kept
+}
+
 // FetchError says how every peer that was asked failed.
 type FetchError struct {
 	Answers []PeerAnswer // in the order asked; empty when there was none to ask

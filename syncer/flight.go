@@ -11,6 +11,7 @@ import (
 // the same words. What follows the meter belongs to the table.
 type flight struct {
 	req   Request // of whoever asked first; never changes
+	table *table  // nil: it never was on one
 	meter meter
 
 	stage   Stage
@@ -34,9 +35,11 @@ func newFlight(req Request) *flight {
 }
 
 // serves reports whether an answer to f answers req too. The run does not
-// matter: what is stored for one is stored for the other.
+// matter: what is stored for one is stored for the other. What replaces serves who
+// only wants it stored, and not the other way round.
 func (f *flight) serves(req Request) bool {
-	return f.req.Blob == req.Blob && f.req.Placement == req.Placement && f.req.Covers.Equal(req.Covers)
+	return f.req.Blob == req.Blob && f.req.Placement == req.Placement && f.req.Covers.Equal(req.Covers) &&
+		(f.req.Replace || !req.Replace)
 }
 
 // admit lets a request of a run share the flight.
@@ -51,10 +54,10 @@ func (f *flight) admit(run uint64) *Watch {
 }
 
 // withdraw removes the requests that match from f and returns their watches.
-func (f *flight) withdraw(match func(run uint64) bool, gone []*Watch) []*Watch {
+func (f *flight) withdraw(match func(*Watch) bool, gone []*Watch) []*Watch {
 	kept := f.watches[:0]
 	for _, w := range f.watches {
-		if match(w.run) {
+		if match(w) {
 			gone = append(gone, w)
 		} else {
 			kept = append(kept, w)
@@ -106,6 +109,7 @@ func (t *table) join(req Request) (w *Watch, f *flight, ctx context.Context) {
 		last = f
 	}
 	f = newFlight(req)
+	f.table = t
 	w = f.admit(req.Run)
 	if last != nil {
 		last.next = f
@@ -141,10 +145,16 @@ func (t *table) land(f *flight) (watches []*Watch, next *flight, ctx context.Con
 	return watches, next, next.start()
 }
 
-// withdraw takes back every request whose run matches and returns their watches.
-// Flights that nobody wants any more are stopped, or dropped if they were still
-// waiting.
-func (t *table) withdraw(match func(run uint64) bool) []*Watch {
+// withdraw takes back every request that matches, and ends its watch. Flights that
+// nobody wants any more are stopped, or dropped if they were still waiting.
+func (t *table) withdraw(match func(*Watch) bool, why error) {
+	for _, w := range t.take(match) {
+		w.finish(w.stopped(why), nil)
+	}
+}
+
+// take removes the requests that match from their flights.
+func (t *table) take(match func(*Watch) bool) []*Watch {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	var gone []*Watch

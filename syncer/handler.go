@@ -45,7 +45,7 @@ func (h *Handler) Sync(req Request) *Watch {
 	switch {
 	case w == nil:
 		w = newFlight(req).admit(req.Run)
-		w.finish(w.stopped(errClosed))
+		w.finish(w.stopped(errClosed), nil)
 	case f != nil:
 		go h.fly(ctx, f)
 	}
@@ -57,13 +57,13 @@ func (h *Handler) fly(ctx context.Context, f *flight) {
 	defer h.table.running.Done()
 	for f != nil {
 		s := blobSync{handler: h, flight: f}
-		outcome := s.run(ctx)
+		outcome, answers := s.run(ctx)
 		var watches []*Watch
 		watches, f, ctx = h.table.land(f)
 		// After landing, so that whoever asks again on hearing it finds no flight
 		// that has ended.
 		for _, w := range watches {
-			w.finish(outcome)
+			w.finish(outcome, answers)
 		}
 	}
 }
@@ -73,13 +73,7 @@ func (h *Handler) fly(ctx context.Context, f *flight) {
 // waited for, and pieces already handed to the barrier become durable all the
 // same. Requests made later are not touched.
 func (h *Handler) CancelRun(run uint64) {
-	h.withdraw(func(of uint64) bool { return of == run }, errWithdrawn)
-}
-
-func (h *Handler) withdraw(match func(run uint64) bool, why error) {
-	for _, w := range h.table.withdraw(match) {
-		w.finish(w.stopped(why))
-	}
+	h.table.withdraw(func(w *Watch) bool { return w.run == run }, errWithdrawn)
 }
 
 // Flying reports whether a flight of the blob is under way. Its pieces may then
@@ -101,7 +95,7 @@ func (h *Handler) Err() error { return h.barrier.failure() }
 // that it is not (ErrNotDurable). It may be called more than once.
 func (h *Handler) Close() error {
 	h.table.close()
-	h.withdraw(func(uint64) bool { return true }, errClosed)
+	h.table.withdraw(func(*Watch) bool { return true }, errClosed)
 	h.table.running.Wait()
 	h.barrier.close()
 	return h.barrier.failure()

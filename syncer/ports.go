@@ -80,6 +80,14 @@ type Sink interface {
 	Verify() error
 }
 
+// Holder is what a Sink may also be: a Fetcher that holds a transfer back for a limit
+// of ours calls Hold, and Release when it goes on. The piece's deadline stands still
+// in between: it is there for slow peers.
+type Holder interface {
+	Hold()
+	Release()
+}
+
 // PeerNoter is what a Sink may also be: a Fetcher that knows names the peer whose
 // bytes come next, for status. The name holds no credentials.
 type PeerNoter interface{ NotePeer(peer string) }

@@ -11,4 +11,7 @@ type Request struct {
 	Blob      recovery.Blob
 	Covers    recovery.Covers // the shard set and total the answer must hold for
 	Placement shards.Placement
+	// Replace: the pieces are fetched and published over what is stored already,
+	// which is known to be wrong (hazard 92).
+	Replace bool
 }

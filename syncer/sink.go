@@ -20,11 +20,14 @@ type pieceSink struct {
 	// broken is the store's first refusal. It sticks: after it the draft's
 	// content is unknown, and a peer must not be blamed for it.
 	broken error
+	// deadline is that of the fetch that fills the sink.
+	deadline deadline
 }
 
 var (
 	_ Sink      = (*pieceSink)(nil)
 	_ PeerNoter = (*pieceSink)(nil)
+	_ Holder    = (*pieceSink)(nil)
 )
 
 func newSink(draft Draft, judge Judge, m *meter) *pieceSink {
@@ -108,6 +111,9 @@ func (s *pieceSink) look() error {
 }
 
 func (s *pieceSink) NotePeer(peer string) { s.meter.notePeer(peer) }
+
+func (s *pieceSink) Hold()    { s.deadline.hold() }
+func (s *pieceSink) Release() { s.deadline.release() }
 
 func (s *pieceSink) breaks(doing string, err error) error {
 	s.broken = storeError(doing, err)

@@ -21,7 +21,7 @@ type blobSync struct {
 
 // run returns when nothing of the blob is under way any more: neither here nor
 // in the barrier. The outcome speaks of the whole of the request's covers.
-func (s *blobSync) run(ctx context.Context) recovery.Outcome {
+func (s *blobSync) run(ctx context.Context) (recovery.Outcome, []Answer) {
 	b := s.handler.barrier
 	b.feeders.enter()
 	err := s.storeMissing(ctx)
@@ -37,7 +37,7 @@ func (s *blobSync) run(ctx context.Context) recovery.Outcome {
 	}
 	outcome := s.outcome(err)
 	outcome.Covers = s.flight.req.Covers
-	return outcome
+	return outcome, answersIn(err)
 }
 
 func (s *blobSync) outcome(err error) recovery.Outcome {
@@ -82,8 +82,9 @@ func (s *blobSync) storeMissing(ctx context.Context) error {
 	return nil
 }
 
-// missing lists the owned pieces that the store does not have, by rising shard.
-// A blob without a piece on the covered shards misses none.
+// missing lists the owned pieces that the store does not have, or all that are to be
+// replaced, by rising shard. A blob without a piece on the covered shards misses
+// none.
 func (s *blobSync) missing(ctx context.Context) ([]Piece, error) {
 	req := s.flight.req
 	if req.Covers.Total == 0 {
@@ -95,6 +96,10 @@ func (s *blobSync) missing(ctx context.Context) ([]Piece, error) {
 		p := Piece{
 			Blob: req.Blob, Shard: shard,
 			Index: req.Placement.PieceOf(req.Blob.ID, shard, req.Covers.Total),
+		}
+		if req.Replace {
+			missing = append(missing, p)
+			continue
 		}
 		has, err := s.handler.cfg.Store.Has(ctx, p)
 		switch {
@@ -145,7 +150,7 @@ func (s *blobSync) store(ctx context.Context, p Piece, v Verifier) (err error) {
 // fetch fills the sink with bytes that it has accepted.
 func (s *blobSync) fetch(ctx context.Context, p Piece, sink *pieceSink) error {
 	limit := s.handler.cfg.timeFor(sink.size)
-	inTime, cancel := context.WithTimeout(ctx, limit)
+	inTime, cancel := sink.deadline.start(ctx, limit)
 	defer cancel()
 	peer, err := s.handler.cfg.Fetcher.Fetch(inTime, p, sink)
 	switch {

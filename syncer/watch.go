@@ -52,6 +52,7 @@ type Watch struct {
 	mu      sync.Mutex
 	stage   Stage
 	outcome recovery.Outcome
+	answers []Answer
 	// changed and ended are made when somebody first waits: most requests have
 	// one watcher, and many have none.
 	changed chan struct{}
@@ -120,6 +121,23 @@ func (w *Watch) Outcome() (o recovery.Outcome, ok bool) {
 	return w.outcome, w.stage == Done
 }
 
+// Withdraw takes the request back, as CancelRun does those of a run. It does nothing
+// to one that has ended.
+func (w *Watch) Withdraw() {
+	if t := w.flight.table; t != nil {
+		t.withdraw(func(other *Watch) bool { return other == w }, errWithdrawn)
+	}
+}
+
+// Answers says how the peers that were asked failed to serve the piece that ended
+// the flight, in the order asked, at most MaxAnswers; none before Done, and none
+// where no peer is to blame. The slice is everybody's and is not changed.
+func (w *Watch) Answers() []Answer {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.answers
+}
+
 // end returns a channel that is closed when there is an outcome.
 func (w *Watch) end() <-chan struct{} {
 	w.mu.Lock()
@@ -148,13 +166,13 @@ func (w *Watch) move(stage Stage) {
 }
 
 // finish latches the outcome. The first one stays.
-func (w *Watch) finish(o recovery.Outcome) {
+func (w *Watch) finish(o recovery.Outcome, answers []Answer) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.stage == Done {
 		return
 	}
-	w.stage, w.outcome = Done, o
+	w.stage, w.outcome, w.answers = Done, o, answers
 	if w.changed != nil {
 		close(w.changed)
 	}

@@ -31,7 +31,7 @@ func TestSecondWaiterBlocksForEver(t *testing.T) {
 		synctest.Wait()
 		w.move(Fetching)
 		w.move(Stored)
-		w.finish(want)
+		w.finish(want, nil)
 		waiters.Wait()
 		if o := wait(t, w); o.Bytes != want.Bytes {
 			t.Errorf("a late waiter sees %+v", o)
@@ -54,8 +54,8 @@ func TestWatchOnlyMovesForward(t *testing.T) {
 		t.Error("a stage that was passed counts as a change")
 	default:
 	}
-	w.finish(recovery.Outcome{Result: recovery.Success})
-	w.finish(recovery.Outcome{Result: recovery.Cancelled})
+	w.finish(recovery.Outcome{Result: recovery.Success}, nil)
+	w.finish(recovery.Outcome{Result: recovery.Cancelled}, nil)
 	w.move(Stored)
 	select {
 	case <-w.end():
@@ -90,7 +90,7 @@ func TestGivingUpWaiting(t *testing.T) {
 	if _, err := w.Wait(ctx); !errors.Is(err, context.Canceled) {
 		t.Errorf("error is %v", err)
 	}
-	w.finish(recovery.Outcome{Result: recovery.Success})
+	w.finish(recovery.Outcome{Result: recovery.Success}, nil)
 	if _, err := w.Wait(ctx); err != nil {
 		t.Errorf("there is an outcome, and the error is %v", err)
 	}

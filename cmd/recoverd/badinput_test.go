@@ -62,6 +62,8 @@ func TestBadInput(t *testing.T) {
 		{"state in no directory", []string{"--state-dir", f.path("flip.rsnap/state")}, exitNoCreate, "flip.rsnap/state"},
 		{"status for everybody", []string{"--listen", "0.0.0.0:0"}, exitConfig, "0.0.0.0"},
 		{"status on a busy address", []string{"--listen", busy.Addr().String()}, exitTryAgain, busy.Addr().String()},
+		{"a certificate without a key", []string{"--listen", "127.0.0.1:0", "--tls-cert", f.path("none.crt")}, exitConfig, "--tls-key"},
+		{"certificates and no address", []string{"--tls-cert", "a", "--tls-key", "b", "--tls-client-ca", "c"}, exitConfig, "--listen"},
 		{"log level", []string{"--log-level", "loud"}, exitConfig, "loud"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

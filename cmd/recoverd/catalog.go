@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 
 	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
@@ -16,7 +17,7 @@ import (
 
 func newCatalogCommand() *cobra.Command {
 	cmd := newGroup("catalog", "Make and read catalogs of certified blobs")
-	cmd.AddCommand(newSynthCommand(), newListCommand())
+	cmd.AddCommand(newSynthCommand(), newListCommand(), newCatalogImportCommand(), newCatalogExportCommand(), newCatalogApplyCommand())
 	return cmd
 }
 
@@ -84,7 +85,7 @@ func newListCommand() *cobra.Command {
 // listedRow is the JSON of one row.
 type listedRow struct {
 	ID             recovery.BlobID `json:"id"`
-	Size           int64           `json:"size"`
+	Size           *int64          `json:"size"` // bytes; null: unknown
 	Encoding       string          `json:"encoding"`
 	CertifiedEpoch uint32          `json:"certified_epoch"`
 	EndEpoch       *uint32         `json:"end_epoch"` // null: for ever
@@ -95,13 +96,20 @@ func rowPrinter(format string, out io.Writer) (func(recovery.Row) error, error) 
 	switch format {
 	case "text":
 		return func(r recovery.Row) error {
-			_, err := fmt.Fprintln(out, r.ID, r.Size)
+			size := "unknown"
+			if r.Size != recovery.SizeUnknown {
+				size = strconv.FormatInt(r.Size, 10)
+			}
+			_, err := fmt.Fprintln(out, r.ID, size)
 			return err
 		}, nil
 	case "json":
 		encoder := json.NewEncoder(out)
 		return func(r recovery.Row) error {
-			row := listedRow{ID: r.ID, Size: r.Size, Encoding: r.Encoding.String(), CertifiedEpoch: r.CertifiedEpoch, Gained: r.Gained}
+			row := listedRow{ID: r.ID, Encoding: r.Encoding.String(), CertifiedEpoch: r.CertifiedEpoch, Gained: r.Gained}
+			if r.Size != recovery.SizeUnknown {
+				row.Size = &r.Size
+			}
 			if r.EndEpoch != recovery.EpochForever {
 				row.EndEpoch = &r.EndEpoch
 			}

@@ -131,8 +131,17 @@ func setFlag(flags *pflag.FlagSet, f *pflag.Flag, where string, values []string)
 // byteSize is a flag in bytes: 1048576, 64MiB, 1GB.
 type byteSize uint64
 
-func (b *byteSize) String() string { return humanize.IBytes(uint64(*b)) }
-func (b *byteSize) Type() string   { return "size" }
+// String is exact: what it says is read again.
+func (b *byteSize) String() string {
+	n, unit := uint64(*b), 0
+	units := []string{"", "KiB", "MiB", "GiB", "TiB"}
+	for n > 0 && n%1024 == 0 && unit < len(units)-1 {
+		n, unit = n/1024, unit+1
+	}
+	return fmt.Sprintf("%d%s", n, units[unit])
+}
+
+func (b *byteSize) Type() string { return "size" }
 
 // Set reads a number with an optional unit.
 func (b *byteSize) Set(text string) error {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -129,6 +130,7 @@ type peerServer struct {
 	served  map[string]int // whole answers by id, of earlier lives
 	life    map[string]int // and of this one
 	missing map[string]bool
+	hanging int
 	gone    chan struct{} // closed to let go of hanging answers
 }
 
@@ -136,10 +138,26 @@ func newPeerServer(t testing.TB, root string) *peerServer {
 	s := &peerServer{root: root, budget: -1, served: map[string]int{}, life: map[string]int{}, missing: map[string]bool{}, gone: make(chan struct{})}
 	s.server = httptest.NewServer(s)
 	t.Cleanup(func() {
-		close(s.gone)
+		s.letGo()
 		s.server.Close()
 	})
 	return s
+}
+
+// letGo serves what hangs, and everything from now on.
+func (s *peerServer) letGo() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.budget = -1
+	close(s.gone)
+	s.gone = make(chan struct{})
+}
+
+// waiting counts the requests that hang.
+func (s *peerServer) waiting() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.hanging
 }
 
 func (s *peerServer) template() string { return s.server.URL + "/{shard}/{id}" }
@@ -200,6 +218,25 @@ func (s *peerServer) admit(id string) (hang, miss bool) {
 	return false, false
 }
 
+// hang waits to be let go; false says that the client has left.
+func (s *peerServer) hang(ctx context.Context) bool {
+	s.mu.Lock()
+	gone := s.gone
+	s.hanging++
+	s.mu.Unlock()
+	defer func() {
+		s.mu.Lock()
+		s.hanging--
+		s.mu.Unlock()
+	}()
+	select {
+	case <-gone:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
 func (s *peerServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	id := path.Base(r.URL.Path)
 	hang, miss := s.admit(id)
@@ -207,11 +244,7 @@ func (s *peerServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case miss:
 		http.NotFound(w, r)
 		return
-	case hang:
-		select {
-		case <-s.gone:
-		case <-r.Context().Done():
-		}
+	case hang && !s.hang(r.Context()):
 		return
 	}
 	data, err := os.ReadFile(filepath.Join(s.root, path.Clean(r.URL.Path)))

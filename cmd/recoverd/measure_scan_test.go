@@ -108,7 +108,7 @@ func (s *scanned) run() time.Duration {
 	state := filepath.Join(s.dir, fmt.Sprintf("million-state-%d", s.runs))
 	cfg := newNode(s.t, s.net.args(state, s.root, s.peer, "--exit-when-complete")).cfg
 	began := time.Now()
-	n, err := wire(s.t.Context(), cfg, zerolog.Nop())
+	n, err := wire(s.t.Context(), cfg, zerolog.Nop(), &logLevel{})
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -70,7 +70,7 @@ func (t *notifier) loop() {
 func (t *notifier) tellTrouble(s worker.Status) {
 	for what, text := range map[string]string{
 		"handing out blobs": s.Blocked,
-		"catalog":           t.node.catalogView().Trouble,
+		"catalog":           t.node.catalog.view().Trouble,
 		"checkpoint":        t.node.keeper.snapshot().Note,
 		"peers":             t.peerTrouble(s),
 	} {

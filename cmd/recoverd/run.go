@@ -35,8 +35,13 @@ type runConfig struct {
 	Listen           string
 	MetricsListen    string
 	AllowedHosts     []string
+	TLSCert          string
+	TLSKey           string
+	TLSClientCA      string
+	Pprof            bool
 	Concurrency      int
 	BytesInFlight    byteSize
+	BWLimit          byteSize
 	GroupBlobs       int
 	MinFree          byteSize
 	ParkAfter        uint32
@@ -46,24 +51,34 @@ type runConfig struct {
 	ExitWhenComplete bool
 	LogFormat        string
 	LogLevel         string
+
+	followConfig
+	SnapshotPeers  []string
+	SnapshotAgree  int
+	StopAtPosition uint64
 }
 
 func (c *runConfig) register(f *pflag.FlagSet) {
 	c.BytesInFlight = 256 << 20
 	f.StringVar(&c.Config, "config", "", "YAML file with any of these flags as keys")
 	f.StringVar(&c.StateDir, "state-dir", "", "directory for progress, lock and socket; made if it is not there (required)")
-	f.StringVar(&c.Catalog, "catalog", "", "catalog file of the certified blobs (required)")
+	f.StringVar(&c.Catalog, "catalog", "", "certified blobs: a snapshot file, a state in bbolt, or postgres://...; with --events, the snapshot to begin with (required without --events)")
 	f.StringVar(&c.Ownership, "ownership", "", "YAML or JSON file that says which shards this node owns (required)")
 	f.StringVar(&c.Store, "store", "", "directory of the blobs, <store>/<shard>/<id> (required)")
 	f.BoolVar(&c.StoreCreate, "store-create", true, "make the store and its shard directories while no progress claims them")
 	f.StringVar(&c.Layout, "layout", "auto", "of a new store: flat, fanout (a directory for each first two hex digits), or auto")
 	f.StringVar(&c.Durability, "durability", "auto", "how blobs are made durable: auto, syncfs or fdatasync")
 	f.StringArrayVar(&c.Peers, "peer", nil, "URL template of a peer, e.g. http://10.0.0.7:8080/{shard}/{id}; also {id_base64url}, {aa}, {piece} (repeatable, at least one)")
-	f.StringVar(&c.Listen, "listen", "127.0.0.1:7070", "loopback address of the status API; empty for none")
+	f.StringVar(&c.Listen, "listen", "127.0.0.1:7070", "address of the page and the API: a loopback one, or any with --tls-...; empty for none")
 	f.StringVar(&c.MetricsListen, "metrics-listen", "", "any address that serves only /metrics, /livez and /readyz; empty for none")
 	f.StringArrayVar(&c.AllowedHosts, "allowed-host", nil, "further Host header that the status API answers to (repeatable)")
+	f.StringVar(&c.TLSCert, "tls-cert", "", "PEM file of the certificate for --listen, with its chain; read again when it changes, as the next two")
+	f.StringVar(&c.TLSKey, "tls-key", "", "PEM file of its key")
+	f.StringVar(&c.TLSClientCA, "tls-client-ca", "", "PEM file of who signs the certificates of those who may connect to --listen")
+	f.BoolVar(&c.Pprof, "pprof", false, "serve /debug/pprof/ on the socket and on a loopback --listen")
 	f.IntVar(&c.Concurrency, "concurrency", 64, "blobs in flight, retries included")
 	f.Var(&c.BytesInFlight, "bytes-in-flight", "bytes in flight; a larger blob goes alone")
+	f.Var(&c.BWLimit, "bwlimit", "bytes a second that all transfers together fetch, e.g. 20MiB; 0 for no limit")
 	f.IntVar(&c.GroupBlobs, "group-blobs", 1_000, "blobs that wait to be made durable together; a kill costs at most these and those in flight")
 	f.Var(&c.MinFree, "min-free", "free space to keep on the store's volumes; 0 is the larger of 5 % and 1 GiB")
 	f.Uint32Var(&c.ParkAfter, "park-after", 10, "definite failures (a peer answered: absent, or wrong bytes) that park a blob")
@@ -71,6 +86,10 @@ func (c *runConfig) register(f *pflag.FlagSet) {
 	f.DurationVar(&c.FollowInterval, "follow-interval", 10*time.Second, "least time between two looks for a newer catalog")
 	f.DurationVar(&c.StopGrace, "stop-grace", 10*time.Second, "how long blobs in flight may go on after SIGTERM")
 	f.BoolVar(&c.ExitWhenComplete, "exit-when-complete", false, "exit with 0 when complete, with 3 when only parked blobs are left")
+	c.followConfig.register(f)
+	f.StringArrayVar(&c.SnapshotPeers, "snapshot-peer", nil, "URL of a node that serves snapshots (recoverd serve --snapshots), to begin with where this one has none (repeatable)")
+	f.IntVar(&c.SnapshotAgree, "snapshot-agree", 1, "peers that must offer the same snapshot for it to be believed")
+	f.Uint64Var(&c.StopAtPosition, "stop-at-position", 0, "apply events up to this position and not beyond, make a full snapshot there, and exit when complete")
 	f.StringVar(&c.LogFormat, "log-format", "auto", "json, console, or auto (console on a terminal)")
 	f.StringVar(&c.LogLevel, "log-level", "info", "debug, info, warn or error")
 }
@@ -79,20 +98,35 @@ func (c *runConfig) register(f *pflag.FlagSet) {
 func (c *runConfig) validate() error {
 	var problems []error
 	for _, r := range []struct{ flag, value string }{
-		{"state-dir", c.StateDir}, {"catalog", c.Catalog}, {"ownership", c.Ownership}, {"store", c.Store},
+		{"state-dir", c.StateDir}, {"ownership", c.Ownership}, {"store", c.Store},
 	} {
 		if r.value == "" {
 			problems = append(problems, fmt.Errorf("--%s is required", r.flag))
 		}
 	}
+	problems = append(problems, c.validateCatalog())
 	if len(c.Peers) == 0 {
 		problems = append(problems, errors.New("--peer is required: without a peer nothing can be fetched"))
 	}
 	return withCode(exitUsage, errors.Join(problems...))
 }
 
+// validateCatalog reports what does not fit together about where blobs are listed.
+func (c *runConfig) validateCatalog() error {
+	switch {
+	case c.Events == "" && c.Catalog == "":
+		return errors.New("--catalog or --events is required")
+	case c.Events == "" && (len(c.SnapshotPeers) > 0 || c.StopAtPosition != 0):
+		return errors.New("--snapshot-peer and --stop-at-position need --events: a catalog that is a file is complete as it lies there")
+	case c.Events != "" && isPostgres(c.Catalog):
+		return errors.New("--events goes on from a snapshot file, not from Postgres")
+	case c.Catalog != "" && len(c.SnapshotPeers) > 0:
+		return errors.New("--catalog and --snapshot-peer both say what to begin with: give one")
+	}
+	return nil
+}
+
 func newRunCommand() *cobra.Command {
-	cfg := &runConfig{}
 	cmd := &cobra.Command{
 		Use:   "run",
 		Short: "Fetch every certified blob that this node should hold and does not",
@@ -102,37 +136,52 @@ and goes on by itself when the catalog or the ownership changes.
 
 Every flag can also be given as an environment variable (RECOVERD_STATE_DIR) or
 as a key of the --config file; a flag wins over the environment, and that over
-the file.`,
+the file. The file is read again when it changes and at SIGHUP: --log-level,
+--concurrency, --bytes-in-flight and --bwlimit are then in force at once, and the
+log names what needs a restart.
+
+The first SIGTERM or SIGINT lets blobs in flight end for --stop-grace and saves;
+the second leaves at once, and costs what was in flight.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if path := os.Getenv(envName("config")); cfg.Config == "" {
-				cfg.Config = path
-			}
-			if err := applyConfig(cmd.Flags(), cfg.Config, os.Environ()); err != nil {
+			settings, err := readSettings(givenFlags(cmd.Flags()), os.Environ())
+			if err != nil {
 				return err
 			}
-			return runWorker(cmd.Context(), cfg, cmd.OutOrStdout(), cmd.ErrOrStderr())
+			return runWorker(cmd.Context(), settings, cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
-	cfg.register(cmd.Flags())
+	new(runConfig).register(cmd.Flags())
 	return cmd
 }
 
 // runWorker wires everything together, works until it is done or told to stop,
 // and says how it ended.
-func runWorker(ctx context.Context, cfg *runConfig, stdout, stderr io.Writer) error {
+func runWorker(ctx context.Context, settings *settings, stdout, stderr io.Writer) error {
+	cfg := settings.cfg
 	if err := cfg.validate(); err != nil {
 		return err
 	}
-	log, err := newLogger(cfg, stderr)
+	log, level, err := newLogger(cfg, stderr)
 	if err != nil {
 		return err
 	}
 	ctx, stop := stopSignals(ctx, log)
 	defer stop()
-	node, err := wire(ctx, cfg, log)
+	reloads := make(chan os.Signal, 1)
+	signal.Notify(reloads, syscall.SIGHUP) // from now on, since it would end the process
+	defer signal.Stop(reloads)
+	node, err := wire(ctx, cfg, log, level)
 	if err != nil {
+		if ctx.Err() != nil { // it was told to stop while it opened things
+			fmt.Fprintln(stdout, "stopped before the work began")
+			return nil
+		}
 		return err
+	}
+	reload, err := startReloader(node, settings, reloads)
+	if err != nil {
+		return errors.Join(withCode(exitConfig, err), node.close())
 	}
 	result, err := node.run(ctx)
 	if err != nil {
@@ -140,11 +189,17 @@ func runWorker(ctx context.Context, cfg *runConfig, stdout, stderr io.Writer) er
 		// gone within a second (I12). The kernel takes the locks back.
 		return haltCode(err)
 	}
+	reload.close()
 	status := node.worker.Status()
 	if err := node.close(); err != nil {
 		return withCode(exitHalted, err)
 	}
 	return conclude(cfg, stdout, result, status)
+}
+
+// limits are the default ones of the worker.
+func (c *runConfig) limits() worker.Limits {
+	return worker.Limits{Concurrency: c.Concurrency, BytesInFlight: int64(c.BytesInFlight), BytesPerSecond: int64(c.BWLimit)}
 }
 
 // stopSignals ends the context at the first SIGTERM or SIGINT; the second

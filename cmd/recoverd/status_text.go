@@ -160,11 +160,10 @@ func unsettledText(d statusapi.Document) string {
 }
 
 func remainingText(d statusapi.Document) string {
-	low, high, ok := remaining(d)
-	if !ok {
+	if d.ETA == nil {
 		return "unknown"
 	}
-	from, to := spell(low), spell(high)
+	from, to := spell(d.ETA.Low()), spell(d.ETA.High())
 	if from == to {
 		return "about " + to
 	}

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"os"
 	"sync/atomic"
 
 	"github.com/recoverd/recoverd/recovery"
@@ -14,7 +13,8 @@ import (
 // statusConfig says where the status API gets its views from.
 func (n *node) statusConfig() statusapi.Config {
 	return statusapi.Config{
-		Worker: n.worker, Loop: n.worker.Loop, Peers: n.peerViews, Checkpoint: n.keeper.snapshot, Store: n.storeView, Catalog: n.catalogView,
+		Worker: n.worker, Control: n.worker, Inspector: n.worker, Limiter: n.worker, LogLevel: n.level, Token: n.token, Pprof: n.cfg.Pprof,
+		Loop: n.worker.Loop, Peers: n.peerViews, Checkpoint: n.keeper.snapshot, Store: n.storeView, Catalog: n.catalog.view,
 		Ready: n.ready, Version: version, AllowedHosts: n.cfg.AllowedHosts,
 	}
 }
@@ -24,18 +24,6 @@ func (n *node) ready() error {
 		return errors.New("halted")
 	}
 	return nil
-}
-
-// catalogView tells of a new catalog that is bad, and of one that is gone.
-func (n *node) catalogView() statusapi.CatalogView {
-	r := n.catalog.Rejected()
-	view := statusapi.CatalogView{Refusals: r.Count}
-	if r.Err != nil {
-		view.Trouble = r.Err.Error()
-	} else if _, err := os.Stat(n.cfg.Catalog); err != nil {
-		view.Trouble = err.Error()
-	}
-	return view
 }
 
 func (n *node) peerViews() []statusapi.PeerView {

@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"syscall"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -15,8 +14,6 @@ import (
 
 	"github.com/recoverd/recoverd/checkpoint"
 	"github.com/recoverd/recoverd/recovery"
-	"github.com/recoverd/recoverd/recovery/catalog"
-	"github.com/recoverd/recoverd/recovery/catalog/snapshot"
 	"github.com/recoverd/recoverd/recovery/statusapi"
 	"github.com/recoverd/recoverd/recovery/worker"
 	"github.com/recoverd/recoverd/shards"
@@ -34,8 +31,10 @@ import (
 type node struct {
 	cfg        *runConfig
 	log        zerolog.Logger
+	level      *logLevel // of log
 	ownership  *file.Provider
-	catalog    *catalog.File
+	catalog    scannable
+	followed   *followed // nil unless the catalog follows events
 	keeper     *keeper
 	layout     store.Layout
 	durability fs.Durability
@@ -43,19 +42,20 @@ type node struct {
 	pool       *peer.Pool
 	handler    *syncer.Handler
 	worker     *worker.Worker
+	token      statusapi.Token
 	servers    []func(context.Context) error
 	closers    []io.Closer // closed last to first
 }
 
-func wire(ctx context.Context, cfg *runConfig, log zerolog.Logger) (_ *node, err error) {
-	n := &node{cfg: cfg, log: log}
+func wire(ctx context.Context, cfg *runConfig, log zerolog.Logger, level *logLevel) (_ *node, err error) {
+	n := &node{cfg: cfg, log: log, level: level}
 	defer func() {
 		if err != nil {
 			_ = n.close() // the first error is the one to tell
 		}
 	}()
 	for _, open := range []func(context.Context) error{
-		n.checkConfig, n.openOwnership, n.openPeers, n.openCatalog, n.openCheckpoint, n.openStore, n.openSyncer, n.openWorker, n.openServers,
+		n.checkConfig, n.openOwnership, n.openPeers, n.openCatalog, n.openCheckpoint, n.openFollowed, n.openStore, n.openSyncer, n.openWorker, n.openServers,
 	} {
 		if err := open(ctx); err != nil {
 			return nil, err
@@ -86,15 +86,15 @@ func (n *node) checkConfig(context.Context) (err error) {
 		return withCode(exitConfig, err)
 	}
 	for flag, value := range map[string]int64{
-		"concurrency": int64(n.cfg.Concurrency), "group-blobs": int64(n.cfg.GroupBlobs), "park-after": int64(n.cfg.ParkAfter),
-		"bytes-in-flight": int64(n.cfg.BytesInFlight), "parked-retry": int64(n.cfg.ParkedRetry),
+		"group-blobs": int64(n.cfg.GroupBlobs), "park-after": int64(n.cfg.ParkAfter),
+		"parked-retry":    int64(n.cfg.ParkedRetry),
 		"follow-interval": int64(n.cfg.FollowInterval), "stop-grace": int64(n.cfg.StopGrace),
 	} {
 		if value < 1 {
 			return withCode(exitConfig, fmt.Errorf("--%s must be more than zero", flag))
 		}
 	}
-	return withCode(exitConfig, n.machineConfig().Validate())
+	return withCode(exitConfig, errors.Join(n.checkTLS(), n.cfg.limits().Validate(), n.machineConfig().Validate()))
 }
 
 func (n *node) machineConfig() recovery.Config {
@@ -128,7 +128,8 @@ func (n *node) openPeers(context.Context) error {
 		if err != nil {
 			return withCode(exitConfig, err)
 		}
-		p, err := httppeer.New(template, httppeer.Config{Concurrency: n.cfg.Concurrency})
+		// The worker bounds what is in flight, and that may change.
+		p, err := httppeer.New(template, httppeer.Config{Concurrency: worker.MaxConcurrency})
 		if err != nil {
 			return withCode(exitConfig, err)
 		}
@@ -140,31 +141,6 @@ func (n *node) openPeers(context.Context) error {
 	}
 	n.pool = pool
 	n.closeLater(pool)
-	return nil
-}
-
-// openCatalog proves a catalog that no progress was made with yet: every byte of
-// it, once. Afterwards blocks are proven as they are read, and a restart costs
-// the same with any number of blobs.
-func (n *node) openCatalog(ctx context.Context) error {
-	reader, err := snapshot.Open(n.cfg.Catalog)
-	if err != nil {
-		return withCode(exitConfig, fmt.Errorf("catalog: %w", err))
-	}
-	record, _, err := checkpoint.ReadMirror(n.cfg.StateDir)
-	known := err == nil && record.Progress != nil && record.Progress.Bound == reader.Bound()
-	if !known {
-		err = reader.Verify(ctx)
-	} else {
-		err = nil
-	}
-	if err = errors.Join(err, reader.Close()); err != nil {
-		return withCode(exitConfig, fmt.Errorf("catalog: %w", err))
-	}
-	if n.catalog, err = catalog.NewFile(catalog.FileConfig{Path: n.cfg.Catalog}); err != nil {
-		return withCode(exitConfig, err)
-	}
-	n.closeLater(n.catalog)
 	return nil
 }
 
@@ -211,12 +187,7 @@ func (n *node) expectedPerShard() uint64 {
 	if err != nil {
 		return 0
 	}
-	reader, err := snapshot.Open(n.cfg.Catalog)
-	if err != nil {
-		return 0
-	}
-	defer func() { _ = reader.Close() }()
-	return reader.Totals().Certified / uint64(own.TotalShards)
+	return n.catalog.expect() / uint64(own.TotalShards)
 }
 
 // storeCode turns an error of opening a store into its exit code.
@@ -238,53 +209,27 @@ func (n *node) openSyncer(context.Context) error {
 }
 
 func (n *node) openWorker(context.Context) error {
+	kept := kept{dir: n.cfg.StateDir, log: n.log}
+	limits, err := kept.limits()
+	if err != nil {
+		return withCode(exitHalted, fmt.Errorf("limits: %w", err))
+	}
+	history, err := kept.history()
+	if err != nil {
+		return withCode(exitHalted, fmt.Errorf("history: %w", err))
+	}
 	w, err := worker.New(worker.Config{
 		Machine: n.machineConfig(), Checkpoint: n.keeper, Ownership: n.ownership, Catalog: n.catalog, Follower: n.catalog, Store: n.store,
 		Syncer: n.handler, Peers: n.pool, Delays: &syncer.Retry{}, Observers: []worker.Observer{worker.Log{Logger: n.log}},
-		ExitWhenComplete: n.cfg.ExitWhenComplete, StopGrace: n.cfg.StopGrace,
+		Pieces: n.store, Liars: n.pool, Bandwidth: n.pool, BytesPerSecond: int64(n.cfg.BWLimit),
+		Limits: limits, KeepLimits: kept.keepLimits, History: history, KeepHistory: kept.keepHistory,
+		ExitWhenComplete: n.cfg.ExitWhenComplete || n.cfg.StopAtPosition != 0, StopGrace: n.cfg.StopGrace,
 	})
 	if err != nil {
 		return withCode(exitConfig, err)
 	}
 	n.worker = w
 	return nil
-}
-
-// openServers listens before the work begins, so that an address in use is told
-// at once.
-func (n *node) openServers(ctx context.Context) error {
-	api, err := statusapi.New(n.statusConfig())
-	if err != nil {
-		return withCode(exitConfig, err)
-	}
-	socket, err := statusapi.ListenUnix(ctx, statusapi.SocketPath(n.cfg.StateDir))
-	if err != nil {
-		return withCode(exitNoCreate, err)
-	}
-	n.servers = append(n.servers, func(ctx context.Context) error { return api.Serve(ctx, socket) })
-	if n.cfg.Listen != "" {
-		l, err := statusapi.ListenTCP(ctx, n.cfg.Listen)
-		if err != nil {
-			return errors.Join(listenCode("listen", err), socket.Close())
-		}
-		n.log.Info().Str("address", "http://"+l.Addr().String()).Msg("serving status")
-		n.servers = append(n.servers, func(ctx context.Context) error { return api.Serve(ctx, l) })
-	}
-	if n.cfg.MetricsListen != "" {
-		l, err := statusapi.ListenAny(ctx, n.cfg.MetricsListen)
-		if err != nil {
-			return errors.Join(listenCode("metrics-listen", err), socket.Close())
-		}
-		n.servers = append(n.servers, func(ctx context.Context) error { return api.ServeMetrics(ctx, l) })
-	}
-	return nil
-}
-
-func listenCode(flag string, err error) error {
-	if errors.Is(err, syscall.EADDRINUSE) {
-		return withCode(exitTryAgain, fmt.Errorf("%w (another address: --%s)", err, flag))
-	}
-	return withCode(exitConfig, fmt.Errorf("--%s: %w", flag, err))
 }
 
 // run works until the worker ends; the servers end with it.
@@ -300,8 +245,10 @@ func (n *node) run(ctx context.Context) (worker.Result, error) {
 			return nil
 		})
 	}
+	working, follows := n.follow(ctx)
 	notify := startNotifier(n)
-	result, err := n.worker.Run(ctx)
+	result, err := n.worker.Run(working)
+	err = errors.Join(err, follows(result))
 	notify.close()
 	stop()
 	_ = group.Wait() // each told its error itself

@@ -9,10 +9,9 @@ import (
 	"time"
 
 	"github.com/recoverd/recoverd/recovery"
-	"github.com/recoverd/recoverd/recovery/catalog/snapshot"
 )
 
-// FileConfig says where a file catalog lies.
+// FileConfig says where a file catalog lies, and what it is.
 type FileConfig struct {
 	// Path is the snapshot file. Its directory must be there when the catalog is
 	// made; the file may come later. A new state is published by renaming a file
@@ -22,11 +21,22 @@ type FileConfig struct {
 	// directory changes, which network file systems and links do not tell;
 	// default 15 s.
 	PollInterval time.Duration
+	// Accept looks at a file that is proven whole before it replaces the pinned
+	// one, and returns an error that wraps recovery.ErrMisconfigured to refuse it;
+	// nil: all are accepted. The first file is not looked at: whoever makes the
+	// catalog does.
+	Accept func(ctx context.Context, c Content) error
+	// Open opens what lies at a path; default: a snapshot. Its errors say which
+	// file, and wrap ErrDamaged or ErrForeign where the file is at fault.
+	Open func(path string) (Content, error)
 }
 
 func (c FileConfig) withDefaults() FileConfig {
 	if c.PollInterval == 0 {
 		c.PollInterval = 15 * time.Second
+	}
+	if c.Open == nil {
+		c.Open = openSnapshot
 	}
 	return c
 }
@@ -42,8 +52,9 @@ func (c FileConfig) Validate() error {
 	return nil
 }
 
-// File is a snapshot file as a catalog, read in place with a few blocks of
-// memory, whatever its size. It is static: complete as itself.
+// File is a file that holds one state, by default a snapshot, as a catalog, read
+// in place with a few blocks of memory, whatever its size. It is static: complete
+// as itself.
 //
 // The first Pin opens the file by its ends only, so that a restart costs the
 // same with any number of blobs; every block is proven when it is read. A file
@@ -135,9 +146,9 @@ func (f *File) Pin(ctx context.Context) (recovery.Tip, error) {
 
 // first opens the file without reading all of it.
 func (f *File) first() (recovery.Tip, error) {
-	open, err := openCatalog(f.cfg.Path)
+	open, err := openCatalog(f.cfg.Path, f.cfg.Open)
 	switch {
-	case errors.Is(err, snapshot.ErrNotSnapshot), errors.Is(err, snapshot.ErrUnsupported):
+	case foreign(err):
 		return recovery.Tip{}, fmt.Errorf("%w: %w", recovery.ErrMisconfigured, err)
 	case err != nil:
 		return recovery.Tip{}, err
@@ -160,20 +171,34 @@ func (f *File) replacement(ctx context.Context, open *openFile) (*openFile, erro
 	if f.wasRejected(there) {
 		return nil, nil
 	}
-	next, err := openCatalog(f.cfg.Path)
+	next, err := openCatalog(f.cfg.Path, f.cfg.Open)
 	if err != nil {
 		f.reject(there, err)
 		return nil, nil
 	}
-	if err := next.reader.Verify(ctx); err != nil {
+	if err := f.prove(ctx, next.content); err != nil {
 		next.release()
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
-		f.reject(next.info, fmt.Errorf("verify catalog: %w", err))
+		f.reject(next.info, err)
 		return nil, nil
 	}
 	return next, nil
+}
+
+// prove reads all of a file, and asks whether it is accepted.
+func (f *File) prove(ctx context.Context, c Content) error {
+	if err := c.Verify(ctx); err != nil {
+		return fmt.Errorf("verify catalog: %w", err)
+	}
+	if f.cfg.Accept == nil {
+		return nil
+	}
+	if err := f.cfg.Accept(ctx, c); err != nil {
+		return fmt.Errorf("%s: %w", f.cfg.Path, err)
+	}
+	return nil
 }
 
 // install makes next the pinned file, taking over the caller's reference.
@@ -208,11 +233,6 @@ func (f *File) reject(info os.FileInfo, err error) {
 		f.rejected.Count++
 	}
 	f.rejected.Err = err
-}
-
-func provenBad(err error) bool {
-	var corrupt *snapshot.CorruptError
-	return errors.As(err, &corrupt) || errors.Is(err, snapshot.ErrNotSnapshot) || errors.Is(err, snapshot.ErrUnsupported)
 }
 
 // settle forgets a rejected file after the pinned one came back.
@@ -267,7 +287,7 @@ func (f *File) Lookup(ctx context.Context, ids []recovery.BlobID) (recovery.Stam
 	}
 	defer open.release()
 	rows, err := open.lookup(ctx, sortedOnce(ids))
-	return open.reader.Header().Stamp, rows, err
+	return open.content.Header().Stamp, rows, err
 }
 
 // Changed implements Source: another file lies at the path than the pinned one

@@ -3,6 +3,7 @@ package catalog_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -176,6 +177,41 @@ func TestFileBadReplacement(t *testing.T) {
 	}
 	if r := f.Rejected(); r.Count != 1 || r.Err != nil {
 		t.Errorf("rejected %+v", r)
+	}
+}
+
+// A replacement that is not accepted is refused like a bad one, once, and the
+// pinned file stays.
+func TestFileNotAccepted(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "catalog.rsnap")
+	first := catalogtest.WriteSnapshot(t, path, catalogtest.NewState(10, 5))
+	unwanted := uint64(20)
+	f, err := catalog.NewFile(catalog.FileConfig{Path: path, Accept: func(_ context.Context, r catalog.Content) error {
+		if r.Header().Position == unwanted {
+			return fmt.Errorf("%w: not this one", recovery.ErrMisconfigured)
+		}
+		return nil
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = f.Close() }()
+	if tip := mustPin(t, f); tip.Bound != first {
+		t.Errorf("pinned %v", tip.Bound)
+	}
+	second := catalogtest.WriteSnapshot(t, path, catalogtest.NewState(10, 20))
+	if second.Position != unwanted {
+		t.Fatalf("position %d", second.Position)
+	}
+	for range 2 {
+		tip, r := mustPin(t, f), f.Rejected()
+		if tip.Bound != first || r.Count != 1 || r.Err == nil || !strings.Contains(r.Err.Error(), "not this one") {
+			t.Errorf("pinned %v, rejected %+v", tip.Bound, r)
+		}
+	}
+	third := catalogtest.WriteSnapshot(t, path, catalogtest.NewState(10, 30))
+	if tip, r := mustPin(t, f), f.Rejected(); tip.Bound != third || r.Err != nil {
+		t.Errorf("pinned %v, rejected %+v", tip.Bound, r)
 	}
 }
 

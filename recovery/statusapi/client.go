@@ -1,6 +1,7 @@
 package statusapi
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,16 +11,20 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
-
-	"github.com/recoverd/recoverd/recovery"
 )
 
-// ErrNotRunning: no daemon listens on the socket.
-var ErrNotRunning = errors.New("statusapi: no daemon is running")
+// Errors that a Client's wrap.
+var (
+	// ErrNotRunning: no daemon listens on the socket.
+	ErrNotRunning = errors.New("statusapi: no daemon is running")
+	// ErrNotOffered: the daemon does not do what was asked.
+	ErrNotOffered = errors.New("statusapi: not offered")
+	// ErrNotYet: a blob was not done in the time given.
+	ErrNotYet = errors.New("statusapi: not done in time")
+)
 
 // APIError is an answer that says why there is none.
 type APIError struct {
@@ -29,6 +34,12 @@ type APIError struct {
 
 func (e *APIError) Error() string {
 	return fmt.Sprintf("the daemon answered %d: %s", e.Code, e.Message)
+}
+
+// Is reports whether the answer is what one of the errors above stands for.
+func (e *APIError) Is(target error) bool {
+	return target == ErrNotOffered && e.Code == http.StatusNotImplemented ||
+		target == ErrNotYet && e.Code == http.StatusGatewayTimeout
 }
 
 // Client asks the daemon of a state directory over its socket. Its methods may
@@ -43,7 +54,8 @@ const (
 	clientHost = "recoverd"
 	// maxAnswer bounds an answer, in bytes; 10,000 unsettled blobs with long
 	// errors take half of it.
-	maxAnswer     = 16 << 20
+	maxAnswer = 16 << 20
+	// clientTimeout is how long a question to read may take.
 	clientTimeout = 10 * time.Second
 )
 
@@ -69,7 +81,6 @@ func Dial(ctx context.Context, stateDir string) (*Client, error) {
 	_ = conn.Close()
 	return &Client{http: http.Client{
 		Transport: &http.Transport{DialContext: dial, DisableCompression: true, MaxIdleConns: 1},
-		Timeout:   clientTimeout,
 		CheckRedirect: func(*http.Request, []*http.Request) error {
 			return http.ErrUseLastResponse
 		},
@@ -79,33 +90,66 @@ func Dial(ctx context.Context, stateDir string) (*Client, error) {
 // Close frees the connection that is kept for the next question.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 
-// Status returns the newest status.
-func (c *Client) Status(ctx context.Context) (Document, error) {
-	var d Document
-	err := c.get(ctx, "/api/v1/status", nil, &d)
-	return d, err
-}
-
-// Unsettled returns a page of at most limit entries (1 to 10,000; 0: 1,000)
-// after an id (nil: the first).
-func (c *Client) Unsettled(ctx context.Context, after *recovery.BlobID, limit int) (UnsettledPage, error) {
-	query := url.Values{}
-	if after != nil {
-		query.Set("after", after.String())
-	}
-	if limit != 0 {
-		query.Set("limit", strconv.Itoa(limit))
-	}
-	var page UnsettledPage
-	err := c.get(ctx, "/api/v1/unsettled", query, &page)
-	return page, err
+// question is one request; into is where the answer goes.
+type question struct {
+	method   string
+	path     string
+	query    url.Values
+	body     any // of a POST
+	patience time.Duration
+	into     any
 }
 
 func (c *Client) get(ctx context.Context, path string, query url.Values, into any) error {
-	where := url.URL{Scheme: "http", Host: clientHost, Path: path, RawQuery: query.Encode()}
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, where.String(), nil)
+	return c.ask(ctx, question{method: http.MethodGet, path: path, query: query, patience: clientTimeout, into: into})
+}
+
+// post waits longer than the daemon, so that it is the daemon that says what became
+// of it.
+func (c *Client) post(ctx context.Context, path string, body, into any) error {
+	return c.ask(ctx, question{method: http.MethodPost, path: path, body: body, patience: commandPatience + clientTimeout, into: into})
+}
+
+func (c *Client) ask(ctx context.Context, q question) error {
+	ctx, cancel := context.WithTimeout(ctx, q.patience)
+	defer cancel()
+	response, err := c.do(ctx, q)
 	if err != nil {
-		return fmt.Errorf("ask for %s: %w", path, err)
+		return err
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer+1))
+	switch {
+	case err != nil:
+		return fmt.Errorf("read the answer to %s: %w", q.path, err)
+	case len(body) > maxAnswer:
+		return fmt.Errorf("read the answer to %s: it is longer than %d bytes", q.path, maxAnswer)
+	case response.StatusCode != http.StatusOK:
+		return apiError(response.StatusCode, body)
+	}
+	if err := json.Unmarshal(body, q.into); err != nil {
+		return fmt.Errorf("read the answer to %s: %w", q.path, err)
+	}
+	return nil
+}
+
+// do sends a question and returns the beginning of the answer, whatever it is.
+func (c *Client) do(ctx context.Context, q question) (*http.Response, error) {
+	where := url.URL{Scheme: "http", Host: clientHost, Path: q.path, RawQuery: q.query.Encode()}
+	var body io.Reader
+	if q.method == http.MethodPost {
+		text, err := json.Marshal(q.body)
+		if err != nil {
+			return nil, fmt.Errorf("ask for %s: %w", q.path, err)
+		}
+		body = bytes.NewReader(text)
+	}
+	request, err := http.NewRequestWithContext(ctx, q.method, where.String(), body)
+	if err != nil {
+		return nil, fmt.Errorf("ask for %s: %w", q.path, err)
+	}
+	if body != nil {
+		request.Header.Set("Content-Type", "application/json")
 	}
 	response, err := c.http.Do(request)
 	if err != nil {
@@ -113,22 +157,9 @@ func (c *Client) get(ctx context.Context, path string, query url.Values, into an
 		if errors.As(err, &noise) {
 			err = noise.Err
 		}
-		return fmt.Errorf("ask for %s: %w", path, err)
+		return nil, fmt.Errorf("ask for %s: %w", q.path, err)
 	}
-	defer response.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer+1))
-	switch {
-	case err != nil:
-		return fmt.Errorf("read the answer to %s: %w", path, err)
-	case len(body) > maxAnswer:
-		return fmt.Errorf("read the answer to %s: it is longer than %d bytes", path, maxAnswer)
-	case response.StatusCode != http.StatusOK:
-		return apiError(response.StatusCode, body)
-	}
-	if err := json.Unmarshal(body, into); err != nil {
-		return fmt.Errorf("read the answer to %s: %w", path, err)
-	}
-	return nil
+	return response, nil
 }
 
 // apiError reads the error object, or else the beginning of what came instead.

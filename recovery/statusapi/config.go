@@ -1,29 +1,24 @@
 package statusapi
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"log"
 	"strings"
-	"time"
 
-	"github.com/recoverd/recoverd/recovery"
 	"github.com/recoverd/recoverd/recovery/worker"
 )
 
-// Worker is whose status is served; *worker.Worker is one.
-type Worker interface {
-	Status() worker.Status
-	Unsettled(ctx context.Context) ([]recovery.Unsettled, error)
-	LastTurn() time.Time
-}
-
-// Config says what is served. Worker is required. The functions are called for
-// each request, from many goroutines, and must not block; what a nil one would
-// have said is null in the Document and absent from the metrics.
+// Config says what is served. Worker is required; what would be asked of a nil
+// Control, Inspector, Limiter or LogLevel is answered with 501. The functions are
+// called for each request, from many goroutines, and must not block; what a nil
+// one would have said is null in the Document and absent from the metrics.
 type Config struct {
 	Worker     Worker
+	Control    Control
+	Inspector  Inspector
+	Limiter    Limiter
+	LogLevel   LogLevel
 	Loop       func() worker.LoopStats
 	Peers      func() []PeerView
 	Checkpoint func() CheckpointView
@@ -39,6 +34,11 @@ type Config struct {
 	// loopback names of the listener itself: "name" or "name:port", exactly as
 	// clients send them. There are no wildcards.
 	AllowedHosts []string
+	// Token is what whoever changes something must show, except on the socket of
+	// ListenUnix. The zero value lets nobody change anything elsewhere.
+	Token Token
+	// Pprof serves /debug/pprof/ on the socket and on loopback addresses.
+	Pprof bool
 	// MaxConns bounds the open connections of each listener; default 128. Later
 	// ones wait in the kernel.
 	MaxConns int

@@ -1,6 +1,7 @@
 package statusapi
 
 import (
+	"math"
 	"time"
 
 	"github.com/recoverd/recoverd/recovery"
@@ -47,6 +48,8 @@ type Document struct {
 	CatalogRefusals uint64  `json:"catalog_refusals"` // catalogs refused
 	CatalogBlobs    *uint64 `json:"catalog_blobs"`    // certified, on all shards
 	CatalogBytes    *int64  `json:"catalog_bytes"`
+	// PassBlobs is how many of them this pass meets at most; null: all.
+	PassBlobs *uint64 `json:"pass_blobs"`
 	// Counters are sums over the run, but for Looked, which is of this pass.
 	Counters      recovery.Counters        `json:"counters"`
 	Unsettled     recovery.UnsettledCounts `json:"unsettled"`
@@ -55,6 +58,9 @@ type Document struct {
 	BlobsPerSecond float64 `json:"blobs_per_second"`
 	BytesPerSecond float64 `json:"bytes_per_second"`
 
+	// ETA is how long it still takes; null: there is no ground for an estimate.
+	ETA *worker.ETA `json:"eta"`
+
 	PeersReachable int        `json:"peers_reachable"`
 	PeersTotal     int        `json:"peers_total"`
 	Peers          []PeerView `json:"peers"`
@@ -62,6 +68,9 @@ type Document struct {
 	Room       *RoomView       `json:"room"`
 	Checkpoint *CheckpointView `json:"checkpoint"`
 	Store      *StoreView      `json:"store"`
+
+	Limits   *worker.Limits `json:"limits"`    // in force; no rate limit is 0
+	LogLevel *string        `json:"log_level"` // debug, info, warn or error
 
 	NoticesDropped uint64 `json:"notices_dropped"` // log lines and events that observers were too slow for
 }
@@ -94,6 +103,10 @@ func (s *Server) Document() Document {
 		view := s.cfg.Catalog()
 		d.CatalogTrouble, d.CatalogRefusals = view.Trouble, view.Refusals
 	}
+	if s.cfg.LogLevel != nil {
+		level := s.cfg.LogLevel.Level()
+		d.LogLevel = &level
+	}
 	return d
 }
 
@@ -105,9 +118,15 @@ func documentOf(st worker.Status) Document {
 		Run: st.Run, Origin: st.Origin, Covered: st.Covered, Bound: st.Bound, Newest: st.Newest,
 		Cursor: st.Cursor, Scan: st.Scan,
 		Counters: st.Counters, Unsettled: st.Unsettled, BytesInFlight: st.BytesInFlight,
-		BlobsPerSecond: st.BlobsPerSecond, BytesPerSecond: st.BytesPerSecond,
+		BlobsPerSecond: rounded(st.BlobsPerSecond, 1_000), BytesPerSecond: rounded(st.BytesPerSecond, 1), ETA: st.ETA,
 		PeersReachable: st.Peers.Reachable, PeersTotal: st.Peers.Total,
 		NoticesDropped: st.NoticesDropped,
+	}
+	if st.PassBlobs != 0 {
+		d.PassBlobs = &st.PassBlobs
+	}
+	if st.Limits != (worker.Limits{}) {
+		d.Limits = &st.Limits
 	}
 	if st.Newest != nil {
 		d.CatalogBlobs = &st.CatalogBlobs
@@ -118,6 +137,10 @@ func documentOf(st worker.Status) Document {
 	}
 	return d
 }
+
+// rounded cuts off the endless tail of an average, which would make every status
+// a new one.
+func rounded(rate, parts float64) float64 { return math.Round(rate*parts) / parts }
 
 // knownSize turns recovery.SizeUnknown into null.
 func knownSize(size int64) *int64 {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"flag"
+	"io"
+	"log"
 	"net"
 	"os"
 	"path/filepath"
@@ -96,7 +98,7 @@ func sampleConfig() (Config, *stage) {
 			Run:       3, Origin: recovery.Origin{Decision: recovery.Discard, Why: "shard 7 wiped", From: recovery.MarkAt(idOf(0x20))},
 			Covered: &covered, Bound: &bound, Newest: &newest,
 			Cursor: recovery.MarkAt(idOf(0x2f)), Scan: recovery.MarkAt(idOf(0x50)),
-			CatalogBlobs: 1000, CatalogBytes: 4_096_000,
+			CatalogBlobs: 1000, CatalogBytes: 4_096_000, PassBlobs: 700,
 			Counters: recovery.Counters{
 				Looked: 500, Stored: 120, StoredBytes: 491_520, AlreadyStored: 370, NotCertified: 3, Expired: 5,
 				Cancelled: 21, Parkings: 1, Passes: 2, Resumes: 4,
@@ -107,10 +109,13 @@ func sampleConfig() (Config, *stage) {
 			Room:          recovery.Room{Free: 5 << 30, Min: 1 << 30},
 		},
 		At: at, Started: at.Add(-time.Minute), BlobsPerSecond: 12.5, BytesPerSecond: 51200,
+		ETA:              &worker.ETA{LowSeconds: 20, HighSeconds: 75},
+		Limits:           worker.Limits{Concurrency: 64, BytesInFlight: 256 << 20, BytesPerSecond: 0},
 		OwnershipTrouble: "shard 200 is owned, but total_shards is 100", OwnershipRefusals: 2, NoticesDropped: 1,
 	}
+	c := &controls{level: "info", limits: w.status.Limits}
 	return Config{
-		Worker: w, Version: "1.2.3",
+		Worker: w, Control: c, Inspector: c, Limiter: c, LogLevel: c, Token: NewToken(sampleToken), Version: "1.2.3",
 		Loop: func() worker.LoopStats {
 			return worker.LoopStats{Busy: 3 * time.Second, Saving: time.Second, Saves: 44}
 		},
@@ -132,7 +137,7 @@ func sampleConfig() (Config, *stage) {
 		Store: func() StoreView {
 			return StoreView{Root: "/blobs", Layout: "flat", Identity: "c0ffee", Foreign: true, Durability: "syncfs"}
 		},
-		AllowedHosts: []string{"node1.example:8080"},
+		AllowedHosts: []string{"node1.example:8080"}, ErrorLog: log.New(io.Discard, "", 0),
 	}, w
 }
 

@@ -11,7 +11,8 @@ import (
 )
 
 // secured sets the headers that every answer carries: nothing is cached, sniffed,
-// framed or run.
+// framed or run. A connection ends with a body that nobody read to its end: what
+// follows might be taken for the next request.
 func secured(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
@@ -20,6 +21,9 @@ func secured(next http.Handler) http.Handler {
 		h.Set("Cross-Origin-Resource-Policy", "same-origin")
 		h.Set("Referrer-Policy", "no-referrer")
 		h.Set("X-Content-Type-Options", "nosniff")
+		if r.ContentLength != 0 {
+			h.Set("Connection", "close") // until readBody has read it
+		}
 		next.ServeHTTP(w, r)
 	})
 }
@@ -44,21 +48,39 @@ func ownNames(local net.Addr) []string {
 	switch a := local.(type) {
 	case *net.TCPAddr:
 		port := strconv.Itoa(a.Port)
-		names := []string{"127.0.0.1:" + port, "localhost:" + port, "[::1]:" + port}
-		if a.IP.IsLoopback() {
-			names = append(names, net.JoinHostPort(a.IP.String(), port))
-		}
-		return names
+		// The address itself is nobody's to rebind.
+		return []string{"127.0.0.1:" + port, "localhost:" + port, "[::1]:" + port, net.JoinHostPort(a.IP.String(), port)}
 	case *net.UnixAddr:
 		return []string{clientHost, "localhost"}
 	}
 	return nil
 }
 
+// ownPages refuses what a page of another origin asks for, to read as well: it
+// cannot see the answer, but it could take every place of those who watch. A link
+// that somebody follows is no such question.
+func ownPages(next http.Handler) http.Handler {
+	protection := http.NewCrossOriginProtection()
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked := r
+		reads := r.Method == http.MethodGet || r.Method == http.MethodHead
+		if reads && r.Header.Get("Sec-Fetch-Mode") != "navigate" {
+			strict := *r
+			strict.Method, asked = http.MethodPost, &strict
+		}
+		if protection.Check(asked) != nil {
+			writeError(w, http.StatusForbidden, "a page of another origin may not ask this")
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
 // cleanPaths answers what a ServeMux would redirect, or answer in its own words.
+// No path of ours needs an escape.
 func cleanPaths(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if p := r.URL.Path; !strings.HasPrefix(p, "/") || path.Clean(p) != p {
+		if p := r.URL.Path; !strings.HasPrefix(p, "/") || path.Clean(p) != p || strings.Contains(r.URL.EscapedPath(), "%") {
 			notFound(w, r)
 			return
 		}
@@ -66,15 +88,18 @@ func cleanPaths(next http.Handler) http.Handler {
 	})
 }
 
-// readOnly lets GET and HEAD through, without a body.
-func readOnly(next http.HandlerFunc) http.Handler {
+// only lets one method through, and with GET also HEAD. What is read has no body.
+func only(method string, next http.HandlerFunc) http.Handler {
+	allow := method
+	if method == http.MethodGet {
+		allow = "GET, HEAD"
+	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
-		case r.Method != http.MethodGet && r.Method != http.MethodHead:
-			w.Header().Set("Allow", "GET, HEAD")
+		case r.Method != method && (method != http.MethodGet || r.Method != http.MethodHead):
+			w.Header().Set("Allow", allow)
 			writeError(w, http.StatusMethodNotAllowed, fmt.Sprintf("method %.20q is not allowed here", r.Method))
-		case r.ContentLength != 0: // -1 for a chunked one
-			w.Header().Set("Connection", "close")
+		case method == http.MethodGet && r.ContentLength != 0: // -1 for a chunked one
 			writeError(w, http.StatusBadRequest, "a request to read has no body")
 		default:
 			next(w, r)

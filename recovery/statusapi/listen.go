@@ -8,8 +8,8 @@ import (
 	"net/netip"
 )
 
-// ErrNotLoopback refuses an address that other machines can reach: the API has
-// no way yet to tell who asks there. A command leaves with exit code 78.
+// ErrNotLoopback refuses an address that other machines can reach: who asks there
+// is known only with ListenTLS. A command leaves with exit code 78.
 var ErrNotLoopback = errors.New("statusapi: not a loopback address")
 
 // ListenTCP listens on a loopback address: 127.0.0.1:port, [::1]:port or

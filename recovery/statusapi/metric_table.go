@@ -26,6 +26,8 @@ func metricTable() []metric {
 		{"ownership_refusals_total", "Bad ownership documents since the start.", ""},
 		{"catalog_refusals_total", "Bad catalogs since the start.", ""},
 		{"notices_dropped_total", "Notices that observers were too slow for, since the start.", ""},
+		{"watchers", "Those who watch the status as events.", ""},
+		{"watchers_dropped_total", "Watchers that were too slow and were dropped, since the start.", ""},
 
 		{"pass_looked_blobs", "Catalog rows looked at in this pass.", ""},
 		{"stored_blobs_total", "Blobs stored durably in this run.", ""},

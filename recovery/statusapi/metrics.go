@@ -17,24 +17,25 @@ import (
 // Counters are sums over a run or a process: they fall to zero when a new one
 // begins, as rate() expects. What counts a pass or a state is a gauge.
 type collector struct {
-	cfg   Config
-	descs map[string]*prometheus.Desc
+	cfg    Config
+	events *events
+	descs  map[string]*prometheus.Desc
 }
 
 // newScrape returns the handler of /metrics, with a registry of its own.
-func newScrape(cfg Config) http.Handler {
-	return promhttp.HandlerFor(newRegistry(cfg), promhttp.HandlerOpts{MaxRequestsInFlight: 8})
+func newScrape(cfg Config, e *events) http.Handler {
+	return promhttp.HandlerFor(newRegistry(cfg, e), promhttp.HandlerOpts{MaxRequestsInFlight: 8})
 }
 
-func newRegistry(cfg Config) *prometheus.Registry {
+func newRegistry(cfg Config, e *events) *prometheus.Registry {
 	registry := prometheus.NewPedanticRegistry()
-	registry.MustRegister(newCollector(cfg),
+	registry.MustRegister(newCollector(cfg, e),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return registry
 }
 
-func newCollector(cfg Config) *collector {
-	c := &collector{cfg: cfg, descs: make(map[string]*prometheus.Desc, len(metricTable()))}
+func newCollector(cfg Config, e *events) *collector {
+	c := &collector{cfg: cfg, events: e, descs: make(map[string]*prometheus.Desc, len(metricTable()))}
 	for _, m := range metricTable() {
 		var labels []string
 		if m.label != "" {
@@ -64,6 +65,8 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	m.counters(st.Counters)
 	m.unsettled(st)
 	m.facts(st)
+	m.gauge("watchers", float64(c.events.watching()))
+	m.counter("watchers_dropped_total", c.events.dropped.Load())
 	if c.cfg.Loop != nil {
 		m.loop(c.cfg.Loop())
 	}

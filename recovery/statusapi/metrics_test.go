@@ -13,7 +13,7 @@ import (
 
 func TestMetricsLint(t *testing.T) {
 	cfg, _ := sampleConfig()
-	problems, err := testutil.GatherAndLint(newRegistry(cfg))
+	problems, err := testutil.GatherAndLint(newRegistry(cfg, newServer(t, cfg).events))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,7 +49,7 @@ func TestMetricsGolden(t *testing.T) {
 func TestMetricsOfAnEmptyWorker(t *testing.T) {
 	w := &stage{}
 	w.status.CatalogBytes = recovery.SizeUnknown
-	families, err := newRegistry(Config{Worker: w}.withDefaults()).Gather()
+	families, err := newRegistry(Config{Worker: w}.withDefaults(), newServer(t, Config{Worker: w}).events).Gather()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,7 +66,7 @@ func TestExactlyOnePhase(t *testing.T) {
 	for phase := recovery.PhaseWaiting; phase <= recovery.PhaseHalted; phase++ {
 		w := &stage{}
 		w.status.Phase = phase
-		families, err := newRegistry(Config{Worker: w}.withDefaults()).Gather()
+		families, err := newRegistry(Config{Worker: w}.withDefaults(), newServer(t, Config{Worker: w}).events).Gather()
 		if err != nil {
 			t.Fatal(err)
 		}

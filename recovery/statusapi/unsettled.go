@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/recoverd/recoverd/recovery"
@@ -56,10 +55,7 @@ func NewUnsettledPage(list []recovery.Unsettled, after *recovery.BlobID, limit i
 	}
 	page := UnsettledPage{Total: len(list), Unsettled: make([]UnsettledBlob, 0, end-first)}
 	for _, u := range list[first:end] {
-		page.Unsettled = append(page.Unsettled, UnsettledBlob{
-			ID: u.ID, Size: knownSize(u.Size), State: u.State.String(), Tries: u.Tries, Attempts: u.Attempts,
-			FirstFailed: u.FirstFailed, NextTry: u.NextTry, Reason: u.Reason, LastError: u.LastError,
-		})
+		page.Unsettled = append(page.Unsettled, newUnsettledBlob(u))
 	}
 	if end < len(list) {
 		page.NextAfter = &list[end-1].ID
@@ -67,37 +63,41 @@ func NewUnsettledPage(list []recovery.Unsettled, after *recovery.BlobID, limit i
 	return page
 }
 
+func newUnsettledBlob(u recovery.Unsettled) UnsettledBlob {
+	return UnsettledBlob{
+		ID: u.ID, Size: knownSize(u.Size), State: u.State.String(), Tries: u.Tries, Attempts: u.Attempts,
+		FirstFailed: u.FirstFailed, NextTry: u.NextTry, Reason: u.Reason, LastError: u.LastError,
+	}
+}
+
 func (s *Server) serveUnsettled(w http.ResponseWriter, r *http.Request) {
 	limit, after, err := unsettledQuery(r)
 	if err != nil {
-		writeError(w, http.StatusBadRequest, err.Error())
+		answerError(w, err)
 		return
 	}
 	list, err := s.list.get(r.Context())
 	if err != nil {
-		writeError(w, http.StatusServiceUnavailable, fmt.Sprintf("ask for the unsettled list: %v", err))
+		answerError(w, fmt.Errorf("ask for the unsettled list: %w", err))
 		return
 	}
 	writeJSON(w, http.StatusOK, NewUnsettledPage(list, after, limit))
 }
 
-// unsettledQuery reads limit and after; the error names what is wrong.
+// unsettledQuery reads limit and after; the error is a refusal that names what is
+// wrong.
 func unsettledQuery(r *http.Request) (limit int, after *recovery.BlobID, err error) {
 	query, err := parameters(r, "limit", "after")
 	if err != nil {
 		return 0, nil, err
 	}
-	limit = defaultUnsettled
-	if text, ok := query["limit"]; ok {
-		limit, err = strconv.Atoi(text)
-		if err != nil || limit < 1 || limit > maxUnsettled {
-			return 0, nil, fmt.Errorf("limit is %.40q, want 1 to %d", text, maxUnsettled)
-		}
+	if limit, err = number(query, "limit", defaultUnsettled, 1, maxUnsettled); err != nil {
+		return 0, nil, err
 	}
 	if text, ok := query["after"]; ok {
 		id, err := recovery.ParseBlobID(text)
 		if err != nil {
-			return 0, nil, fmt.Errorf("after: %w", err)
+			return 0, nil, refuse(http.StatusBadRequest, "after: %v", err)
 		}
 		after = &id
 	}

@@ -24,6 +24,8 @@ func (l Log) Observe(notice Notice) {
 		l.readTrouble(n)
 	case recovery.Halt:
 		l.Logger.Error().Bool("misconfigured", n.Misconfigured).Str("reason", n.Reason).Msg("halted")
+	case HistoryLost:
+		l.Logger.Warn().Str("error", n.Err).Msg("history of runs cannot be kept, a restart does not know of it")
 	case OwnershipRefused:
 		l.Logger.Warn().Str("error", n.Err).Msg("ownership cannot be taken, the last good one stays in force if there is one")
 	}

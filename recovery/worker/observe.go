@@ -8,12 +8,15 @@ import (
 
 // Notice is something observers are told: one of recovery.PhaseChanged,
 // recovery.Decided, recovery.BlobParked, recovery.ReadTrouble, recovery.Halt,
-// and OwnershipRefused.
+// OwnershipRefused and HistoryLost.
 type Notice any
 
 // OwnershipRefused says that a new ownership document was bad; the old one
 // stays in force.
 type OwnershipRefused struct{ Err string }
+
+// HistoryLost says that the history of runs could not be kept.
+type HistoryLost struct{ Err string }
 
 // notices gives every observer a queue and a goroutine of its own. A full queue
 // drops the notice and counts it: nobody waits for an observer.

@@ -2,6 +2,7 @@ package worker
 
 import (
 	"context"
+	"time"
 
 	"github.com/recoverd/recoverd/recovery"
 	"github.com/recoverd/recoverd/syncer"
@@ -25,12 +26,17 @@ func (w *Worker) perform(ctx context.Context, effects []recovery.Effect) {
 			w.ask(ctx, func() recovery.Event { return w.lookUp(ctx, e) })
 		case recovery.Sync:
 			// Asked here and not on the goroutine: a CancelRun that follows must find it.
-			watch := w.cfg.Syncer.Sync(syncer.Request{Run: e.Run, Blob: e.Blob, Covers: e.Covers, Placement: e.Placement})
+			watch := w.cfg.Syncer.Sync(syncer.Request{Run: e.Run, Blob: e.Blob, Covers: e.Covers, Placement: e.Placement, Replace: e.Replace})
 			w.ask(ctx, func() recovery.Event { return w.follow(ctx, e, watch) })
 		case recovery.CancelRun:
 			w.cfg.Syncer.CancelRun(e.Run)
 		case recovery.Save:
 			w.save(ctx, e)
+		case recovery.Answered:
+			w.desk.answer(e)
+		case recovery.Decided:
+			w.history.note(time.Now(), e)
+			w.notices.tell(e)
 		case recovery.Halt:
 			_ = w.halt(e) // step returns it
 			return
@@ -159,6 +165,7 @@ func (w *Worker) follow(ctx context.Context, e recovery.Sync, watch *syncer.Watc
 	if err != nil {
 		return nil
 	}
+	w.tries.note(e.Blob.ID, outcome, watch.Answers())
 	synced := recovery.Synced{Run: e.Run, Seq: e.Seq, ID: e.Blob.ID, Outcome: outcome}
 	if outcome.Result == recovery.Cancelled {
 		synced.Delay = w.cfg.Delays.Delay(e.Attempt)

@@ -86,6 +86,25 @@ type Syncer interface {
 	Err() error
 }
 
+// Pieces tells what a shard has, for Explain.
+type Pieces interface {
+	// Has reports whether a piece is there under its final name. An error is never
+	// "no" (I8).
+	Has(ctx context.Context, p syncer.Piece) (bool, error)
+}
+
+// Liars remembers who sent wrong bytes, for Explain.
+type Liars interface {
+	// Liars names the peers that lately sent wrong bytes for a blob.
+	Liars(id recovery.BlobID) []string
+}
+
+// Bandwidth bounds what all transfers together fetch.
+type Bandwidth interface {
+	// SetBandwidth takes effect at once; 0 is no bound.
+	SetBandwidth(bytesPerSecond int64)
+}
+
 // Peers tells how many peers can be reached.
 type Peers interface {
 	Health() recovery.PeerHealth

@@ -61,7 +61,7 @@ func (w *world) start(change ...func(*setup)) *process {
 		syncer: syncer.Config{Fetcher: p.fetches},
 		worker: worker.Config{
 			Ownership: p.ledger, Catalog: w.catalog, Follower: w.catalog, Peers: pool, Delays: &syncer.Retry{},
-			Observers: []worker.Observer{p.notices},
+			Observers: []worker.Observer{p.notices}, Liars: pool, Bandwidth: pool,
 		},
 	}
 	for _, c := range change {
@@ -69,6 +69,7 @@ func (w *world) start(change ...func(*setup)) *process {
 	}
 	store, err := mem.Open(w.disk, s.store)
 	p.must(err)
+	s.worker.Pieces = store
 	if s.worker.Store == nil {
 		s.worker.Store, s.syncer.Store = store, store
 	} else {

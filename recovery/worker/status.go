@@ -19,6 +19,9 @@ type Status struct {
 	// exponential average over about 10 s).
 	BlobsPerSecond float64 `json:"blobs_per_second"`
 	BytesPerSecond float64 `json:"bytes_per_second"`
+	// ETA is nil where there is no ground for an estimate.
+	ETA    *ETA   `json:"eta"`
+	Limits Limits `json:"limits"`
 	// OwnershipTrouble is why the newest ownership document was refused, or could
 	// not be read, or ""; OwnershipRefusals counts how often that happened.
 	OwnershipTrouble  string `json:"ownership_trouble"`
@@ -59,6 +62,10 @@ func (w *Worker) publish(now time.Time) {
 	w.progress.note(now, s.Run, s.Counters)
 	s.BlobsPerSecond, s.BytesPerSecond = w.progress.blobs, w.progress.bytes
 	s.OwnershipTrouble, s.OwnershipRefusals = w.trouble.get()
+	s.Limits, s.ETA = w.Limits(), remaining(&s)
+	if now.Sub(w.shards.fresh) >= shardsEvery {
+		w.shards.update(now, w.machine.ShardView())
+	}
 	w.status.Store(&s)
 	w.fresh = now
 }

@@ -7,6 +7,14 @@
 //
 // Run returns when ctx ends (after a graceful stop), when the work is complete
 // and that was asked for, or when durability is in doubt.
+//
+// # What may be asked meanwhile
+//
+// Status, Shards, History and Limits answer at once with what was published last.
+// Unsettled and Explain ask the loop. Pause, Retry, PutBack and SetLimits change
+// something, and answer when that survives a restart: an event with a ticket goes in,
+// and recovery.Answered comes out after the save. Sync is the node's own: it gets one
+// blob and leaves the run to find out (node.go).
 package worker
 
 import (
@@ -47,8 +55,15 @@ type Worker struct {
 
 	events  chan recovery.Event
 	calls   chan func(*recovery.Machine)
+	desk    desk
 	done    chan struct{}  // closed when Run has ended
 	running sync.WaitGroup // what Run started, but for the observers
+
+	nodeSlots chan struct{} // holds one for each blob that the node asks for
+	limits    limits
+	tries     *tries
+	history   *history
+	shards    *shardMap
 
 	status   atomic.Pointer[Status]
 	progress progressRate
@@ -71,15 +86,24 @@ func New(cfg Config) (*Worker, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
+	cfg = cfg.withDefaults()
+	w := &Worker{
+		cfg: cfg, started: time.Now(), notices: newNotices(cfg.Observers),
+		events: make(chan recovery.Event, queue),
+		calls:  make(chan func(*recovery.Machine)), desk: newDesk(), done: make(chan struct{}),
+		nodeSlots: make(chan struct{}, cfg.NodeSlots), limits: newLimits(cfg), tries: newTries(),
+		history: newHistory(cfg.History), shards: newShardMap(),
+	}
+	limits := w.Limits()
+	cfg.Machine.Slots, cfg.Machine.BytesInFlight = limits.Concurrency, limits.BytesInFlight
+	if cfg.Bandwidth != nil {
+		cfg.Bandwidth.SetBandwidth(limits.BytesPerSecond)
+	}
 	machine, err := recovery.New(cfg.Machine)
 	if err != nil {
 		return nil, err
 	}
-	w := &Worker{
-		cfg: cfg.withDefaults(), machine: machine, started: time.Now(), notices: newNotices(cfg.Observers),
-		events: make(chan recovery.Event, queue),
-		calls:  make(chan func(*recovery.Machine)), done: make(chan struct{}),
-	}
+	w.machine = machine
 	w.publish(time.Now())
 	return w, nil
 }
@@ -108,6 +132,10 @@ func (w *Worker) Run(ctx context.Context) (Result, error) {
 	}
 	if w.cfg.Peers != nil {
 		w.running.Go(func() { w.watchPeers(inner) })
+	}
+	w.running.Go(func() { w.countShards(inner) })
+	if w.cfg.KeepHistory != nil {
+		w.running.Go(func() { w.keepHistory(inner) })
 	}
 	w.perform(inner, w.machine.Start())
 	err := w.runLoop(ctx, inner)
@@ -156,6 +184,8 @@ func (w *Worker) runLoop(ctx, inner context.Context) error {
 		case event = <-w.events:
 		case call := <-w.calls:
 			call(w.machine)
+		case asked := <-w.desk.asks:
+			event = w.desk.take(asked)
 		case <-timer.C:
 		case <-stop:
 			stop, grace = nil, time.After(w.cfg.StopGrace)

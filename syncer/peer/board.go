@@ -148,6 +148,19 @@ func (b *board) leftAlone(tried uint64) []syncer.PeerAnswer {
 	return answers
 }
 
+// liarsAbout names the peers that are known to have sent wrong bytes for an id.
+func (b *board) liarsAbout(id recovery.BlobID) (names []string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	now := time.Now()
+	for _, m := range b.members {
+		if b.liars.knows(now, lie{m.index, id}) {
+			names = append(names, m.name)
+		}
+	}
+	return names
+}
+
 func (b *board) health() recovery.PeerHealth {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -46,7 +46,8 @@ type counts struct {
 // try is what one transfer showed about a peer.
 type try struct {
 	began    time.Time
-	answered time.Time // when the first body began; zero: never
+	answered time.Time     // when the first body began; zero: never
+	held     time.Duration // after that, by our own limit
 	bytes    int64
 	err      *Error // nil: served
 }
@@ -57,7 +58,7 @@ func (c *condition) end(now time.Time, t try) {
 	if t.err == nil {
 		c.count.fetched++
 		c.count.fetchedBytes += uint64(t.bytes)
-		c.score.served(now, t.answered.Sub(t.began), now.Sub(t.answered), t.bytes)
+		c.score.served(now, t.answered.Sub(t.began), now.Sub(t.answered)-t.held, t.bytes)
 		c.answer(now)
 		return
 	}

@@ -14,9 +14,10 @@ import (
 // Pool asks peers for pieces, the best first, and fails over to the others. It
 // is a syncer.Fetcher. Its methods may be called from many goroutines.
 type Pool struct {
-	cfg     Config
-	board   *board
-	buffers sync.Pool // of *[]byte, cfg.BufferSize long
+	cfg      Config
+	board    *board
+	throttle throttle
+	buffers  sync.Pool // of *[]byte, cfg.BufferSize long
 
 	stop      context.CancelFunc
 	stopped   <-chan struct{}
@@ -77,7 +78,7 @@ func (p *Pool) Fetch(ctx context.Context, piece syncer.Piece, sink syncer.Sink) 
 			return "", fmt.Errorf("keep what %s sent: %w", m.name, broken.err)
 		}
 		switch {
-		case errors.Is(ctx.Err(), context.Canceled):
+		case ctx.Err() != nil && !overdue(ctx):
 			return "", fmt.Errorf("fetch from %s: %w", m.name, ended(ctx))
 		case ctx.Err() != nil:
 			answers = append(answers, syncer.PeerAnswer{Peer: m.name, Reason: recovery.Deadline, Err: ended(ctx)})
@@ -95,7 +96,7 @@ func (p *Pool) try(ctx context.Context, m *member, piece syncer.Piece, sink sync
 	buf := p.buffers.Get().(*[]byte)
 	defer p.buffers.Put(buf)
 	t := transfer{
-		cfg: p.cfg, peer: m.peer, piece: piece, size: SizeOf(piece), sink: sink, buf: *buf, began: time.Now(),
+		cfg: p.cfg, peer: m.peer, piece: piece, size: SizeOf(piece), sink: sink, buf: *buf, throttle: &p.throttle, began: time.Now(),
 	}
 	err := t.run(ctx)
 	var failed *Error
@@ -103,7 +104,7 @@ func (p *Pool) try(ctx context.Context, m *member, piece syncer.Piece, sink sync
 		p.board.update(m, (*condition).abandon)
 		return err
 	}
-	p.board.end(m, piece, try{began: t.began, answered: t.answered, bytes: sink.Written(), err: failed})
+	p.board.end(m, piece, try{began: t.began, answered: t.answered, held: t.held, bytes: sink.Written(), err: failed})
 	return err
 }
 
@@ -146,6 +147,14 @@ func (p *Pool) probe(ctx context.Context, m *member) {
 
 // Health says how many peers can be asked now: neither resting nor unreachable.
 func (p *Pool) Health() recovery.PeerHealth { return p.board.health() }
+
+// SetBandwidth bounds what all transfers together read, in bytes a second; 0, as at
+// first, is no bound. The transfers share it fairly, and it takes effect at once,
+// also for those that wait.
+func (p *Pool) SetBandwidth(bytesPerSecond int64) { p.throttle.set(bytesPerSecond) }
+
+// Liars names the peers that lately sent wrong bytes for a blob.
+func (p *Pool) Liars(id recovery.BlobID) []string { return p.board.liarsAbout(id) }
 
 // Changed returns nil when the health may differ from what it was when Changed
 // last returned; the first call returns at once. Nothing is missed between two

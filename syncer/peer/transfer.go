@@ -14,16 +14,18 @@ import (
 // transfer is one try to get one piece from one peer, resumed after cuts. It
 // allocates nothing of the piece's size.
 type transfer struct {
-	cfg   Config
-	peer  Peer
-	piece syncer.Piece
-	size  int64 // bytes; negative: only the sink knows
-	sink  syncer.Sink
-	buf   []byte
-	pace  *pace
+	cfg      Config
+	peer     Peer
+	piece    syncer.Piece
+	size     int64 // bytes; negative: only the sink knows
+	sink     syncer.Sink
+	buf      []byte
+	pace     *pace
+	throttle *throttle
 
 	began    time.Time
-	answered time.Time // when the first body began; zero: never
+	answered time.Time     // when the first body began; zero: never
+	held     time.Duration // by our own limit
 }
 
 // run fills the sink and has it verified. Its error is a *sinkError, an error of
@@ -103,14 +105,14 @@ func (t *transfer) part(ctx context.Context, from Resume) (validator string, err
 	if n := body.Offset + body.Length; body.Length >= 0 && t.size >= 0 && n != t.size {
 		return "", Errorf(recovery.WrongBytes, "%w: it says %d bytes, want %d", syncer.ErrWrongBytes, n, t.size)
 	}
-	return body.Validator, t.copy(body)
+	return body.Validator, t.copy(ctx, body)
 }
 
 // copy moves the body into the sink. Of a body that goes on after the piece's
 // last byte, one byte is read and none is kept (hazard 70).
-func (t *transfer) copy(body io.Reader) error {
+func (t *transfer) copy(ctx context.Context, body io.Reader) error {
 	for {
-		buf, room := t.buf, int64(-1)
+		buf, room := t.buf[:t.throttle.chunk(len(t.buf))], int64(-1)
 		if t.size >= 0 {
 			room = t.size - t.sink.Written()
 			buf = buf[:min(int64(len(buf)), room+1)]
@@ -122,6 +124,9 @@ func (t *transfer) copy(body io.Reader) error {
 			return Errorf(recovery.WrongBytes, "%w: it goes on after %d bytes", syncer.ErrTooLong, t.size)
 		}
 		if n > 0 {
+			if err := t.pay(ctx, n); err != nil {
+				return err
+			}
 			if _, err := t.sink.Write(buf[:n]); err != nil {
 				return judgeSink(err)
 			}
@@ -135,6 +140,22 @@ func (t *transfer) copy(body io.Reader) error {
 	}
 }
 
+// pay waits until the limit of bytes a second allows for what was read. The peer is
+// not waited for meanwhile, so neither its speed nor a deadline is counted.
+func (t *transfer) pay(ctx context.Context, n int) error {
+	if t.throttle.free(n) {
+		return nil
+	}
+	if holder, ok := t.sink.(syncer.Holder); ok {
+		holder.Hold()
+		defer holder.Release()
+	}
+	began := time.Now()
+	err := t.throttle.wait(ctx, n)
+	t.held += time.Since(began)
+	return err
+}
+
 func (t *transfer) verify() error {
 	if err := t.sink.Verify(); err != nil {
 		return judgeSink(err)
@@ -146,10 +167,16 @@ func (t *transfer) verify() error {
 // context.DeadlineExceeded, and the cause if there is another one.
 func ended(ctx context.Context) error {
 	err, cause := ctx.Err(), context.Cause(ctx)
-	if errors.Is(cause, err) {
+	if errors.Is(cause, err) || errors.Is(cause, context.DeadlineExceeded) {
 		return cause
 	}
 	return fmt.Errorf("%w: %w", err, cause)
+}
+
+// overdue reports whether ctx ended because the time was up. A deadline that can be
+// held is a cause.
+func overdue(ctx context.Context) bool {
+	return errors.Is(ctx.Err(), context.DeadlineExceeded) || errors.Is(context.Cause(ctx), context.DeadlineExceeded)
 }
 
 // cutError says that a body ended before its end.

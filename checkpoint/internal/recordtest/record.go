@@ -32,7 +32,7 @@ func Full() recovery.Record {
 		Bound:   recovery.Bound{Stamp: recovery.Stamp{Network: "main", Epoch: 11, Position: 1000}, Digest: recovery.Digest{3, 4}},
 		Cursor:  recovery.MarkAt(id(0x40)), Scan: recovery.MarkAt(id(0x90)),
 		Unsettled: []recovery.Unsettled{
-			{ID: id(0x80), Size: 1 << 40, State: recovery.Parked, Tries: 10, Attempts: 12, FirstFailed: at(1), NextTry: at(2), Reason: recovery.Absent, LastError: "peer-1: 404"},
+			{ID: id(0x80), Size: 1 << 40, State: recovery.Parked, Tries: 10, Attempts: 12, FirstFailed: at(1), NextTry: at(2), Reason: recovery.Absent, LastError: "peer-1: 404", Replace: true},
 			{ID: id(0x41), Size: recovery.SizeUnknown, State: recovery.Waiting},
 			{ID: id(0xf0), Size: 3, State: recovery.Retrying, Tries: 1, Attempts: 1, FirstFailed: at(3), Reason: recovery.Deadline, LastError: "zu spät"},
 		},
@@ -40,6 +40,14 @@ func Full() recovery.Record {
 		Origin:   recovery.Origin{Decision: recovery.Discard, Why: "continuity changed", From: recovery.MarkEnd()},
 		SavedAt:  at(4),
 	}}
+}
+
+// First is Full as it was when the bytes of its version were frozen, before there
+// was Replace.
+func First() recovery.Record {
+	r := Full()
+	r.Progress.Unsettled[0].Replace = false
+	return r
 }
 
 // Step is one write of a history.
@@ -125,6 +133,7 @@ func (h *History) entries(n int) []recovery.Unsettled {
 			u.State, u.Tries, u.Attempts = recovery.Parked, h.rng.Uint32(), h.rng.Uint32()
 			u.FirstFailed = time.Unix(h.rng.Int64N(1<<33), h.rng.Int64N(1e9)).UTC()
 			u.Reason, u.LastError = recovery.WrongBytes, fmt.Sprintf("peer-%d sent something else", h.rng.IntN(9))
+			u.Replace = u.Tries%2 == 0
 		}
 		list = append(list, u)
 	}

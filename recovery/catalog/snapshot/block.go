@@ -31,13 +31,13 @@ type block struct {
 
 func (b block) end() int64 { return b.offset + int64(b.length) }
 
-// sealBlock fills in the header of a block that was built behind it. The
-// checksum is yet to follow.
+// sealBlock fills in the header of a block that was built behind it, and
+// appends its checksum.
 func sealBlock(raw []byte, t Table, rows uint32) []byte {
 	raw[0] = byte(t)
 	binary.BigEndian.PutUint32(raw[1:], rows)
 	binary.BigEndian.PutUint32(raw[5:], uint32(len(raw)-blockHeader))
-	return raw
+	return binary.BigEndian.AppendUint32(raw, crc32.Checksum(raw, castagnoli()))
 }
 
 // openBlock checks a block against its index entry and returns its payload.

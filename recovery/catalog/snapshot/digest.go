@@ -4,6 +4,8 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"hash"
+	"hash/crc32"
+	"io"
 
 	"github.com/recoverd/recoverd/recovery"
 )
@@ -13,40 +15,40 @@ import (
 // nodes must agree on. It covers neither ancestors and checksums nor how rows
 // are cut into blocks and chunks, so that it outlives a version of the format.
 //
-// Hashing is a large part of the work of writing or proving a file, so a
-// goroutine does it, batch by batch, while the next rows are made. sum or stop
-// ends it.
+// Hashing is half of the work of writing or proving a file, so a goroutine does
+// it. It is given no bytes but the place of a block that lies in the file, and
+// reads that for itself: memory that one processor fills and another one reads,
+// by turns, can cost more than all the rest. stop ends it.
 type contentDigest struct {
-	tables [tableCount]tableDigest
-	work   chan hashJob  // nil until the first batch is full
-	free   chan []byte   // memory of batches that were hashed
-	done   chan struct{} // closed when the goroutine has ended
-	made   int           // batches made so far
+	tables [tableCount]struct {
+		hash hash.Hash // the goroutine's, while there is one
+		rows uint64
+	}
+	// spare is a piece of other work, for whoever waits for the goroutine; nil:
+	// none. It reports whether there is more.
+	spare func() bool
+	work  chan hashJob  // nil before the first block, and after stop
+	free  chan []byte   // lengths that are done with
+	done  chan struct{} // closed when the goroutine has ended
+	err   error         // the goroutine's until then
 }
 
-// tableDigest is the part of one table. Tables may be filled by turns.
-type tableDigest struct {
-	hash  hash.Hash // the goroutine's, while there is one
-	rows  uint64
-	plain []byte // rows not handed over yet
-}
-
-// hashJob is a batch of rows in plain form.
+// hashJob is a block that was written, or read and found good.
 type hashJob struct {
-	hash  hash.Hash
-	plain []byte
+	from    io.ReaderAt
+	d       damage
+	table   Table
+	block   block
+	lengths []byte // of its rows, in bytes; the goroutine's from now on
 }
 
 const digestDomain = "recoverd catalog state 1\n"
 
 const (
+	// digestAhead is how many blocks may wait to be hashed.
+	digestAhead = 16
 	// digestBatch is how many bytes of rows are hashed at once.
-	digestBatch = 64 << 10
-	// digestAhead is how many batches may wait to be hashed.
-	digestAhead = 2
-	// digestMemory is how many batches there are beside those that each table
-	// begins with: one for each to fill, and one being hashed.
-	digestMemory = tableCount + digestAhead + 1
+	digestBatch = 32 << 10
 )
 
 func newContentDigest() *contentDigest {
@@ -57,78 +59,75 @@ func newContentDigest() *contentDigest {
 	return c
 }
 
-// add takes a row of t, in key order, and returns its plain form, which is valid
-// until the next call.
-func add[R any, P Row[R]](c *contentDigest, t Table, row P) []byte {
-	d := c.begin(t)
-	start := len(d.plain)
-	d.plain = row.AppendPlain(d.plain)
-	return d.plain[start:]
-}
-
-// addDrop is add for a dropped key.
-func (c *contentDigest) addDrop(t Table, key []byte) []byte {
-	d := c.begin(t)
-	start := len(d.plain)
-	d.plain = appendDrop(d.plain, key)
-	return d.plain[start:]
-}
-
-// addRaw is add for a row as it stands in a block, which may share a part of its
-// key with the row before it.
-func (c *contentDigest) addRaw(t Table, key, raw []byte) {
-	d := c.begin(t)
-	if t != Blobs && t != Pools && raw[1]&rowNative != 0 {
-		key = key[:32]
-	}
-	d.plain = append(d.plain, 0, raw[1])
-	d.plain = append(d.plain, key...)
-	d.plain = append(d.plain, raw[2+len(key)-min(len(key), int(raw[0])):]...)
-}
-
-// begin makes room for a row of t.
-func (c *contentDigest) begin(t Table) *tableDigest {
-	d := &c.tables[t-1]
-	if len(d.plain) >= digestBatch {
-		c.handOver(d)
-	}
-	d.rows++
-	return d
-}
-
-// handOver gives a full batch to the goroutine, and waits for the one before the
-// last if that is not hashed yet.
-func (c *contentDigest) handOver(d *tableDigest) {
+// add hands a block over, in the order of its table.
+func (c *contentDigest) add(j hashJob) {
+	c.tables[j.table-1].rows += uint64(j.block.rows)
 	if c.work == nil {
-		c.work, c.free = make(chan hashJob, digestAhead), make(chan []byte, tableCount+digestMemory)
-		c.done = make(chan struct{})
-		go func() {
-			defer close(c.done)
-			for job := range c.work {
-				job.hash.Write(job.plain)
-				c.free <- job.plain[:0] // there is room for all
-			}
-		}()
+		c.work, c.free, c.done = make(chan hashJob, digestAhead), make(chan []byte, digestAhead), make(chan struct{})
+		go c.run(c.work)
 	}
-	c.work <- hashJob{d.hash, d.plain}
-	if c.made < digestMemory {
-		c.made++
-		d.plain = make([]byte, 0, digestBatch+maxRow)
-		return
+	for c.spare != nil {
+		select {
+		case c.work <- j:
+			return
+		default:
+		}
+		if !c.spare() {
+			c.spare = nil
+		}
 	}
-	d.plain = <-c.free
+	c.work <- j
 }
 
-// stop ends the goroutine. Nothing may be added afterwards.
-func (c *contentDigest) stop() {
+// lengths returns memory for those of another block.
+func (c *contentDigest) lengths() []byte {
+	select {
+	case l := <-c.free:
+		return l
+	default:
+		return nil
+	}
+}
+
+func (c *contentDigest) run(work <-chan hashJob) {
+	defer close(c.done)
+	raw, plain := make([]byte, blockMax), make([]byte, 0, digestBatch+2*maxRow)
+	for j := range work {
+		if c.err == nil {
+			c.err = c.hash(j, raw[:j.block.length], plain)
+		}
+		select {
+		case c.free <- j.lengths[:0]:
+		default:
+		}
+	}
+}
+
+// hash reads a block and hashes its rows, in batches that are made in plain.
+func (c *contentDigest) hash(j hashJob, raw, plain []byte) error {
+	if err := readFull(j.from, raw, j.block.offset); err != nil {
+		return j.d.read(j.block.offset, "table "+j.table.String(), err)
+	}
+	body := raw[:len(raw)-crcLength]
+	e := expander{pairs: j.table == Registrations || j.table == PooledRegistrations}
+	if crc32.Checksum(body, castagnoli()) != binary.BigEndian.Uint32(raw[len(body):]) ||
+		!e.hash(c.tables[j.table-1].hash, body[blockHeader:], j.lengths, plain) {
+		return j.d.at(j.block.offset, "a block of %v changed after it was written or read", j.table)
+	}
+	return nil
+}
+
+// stop ends the goroutine and returns its error.
+func (c *contentDigest) stop() error {
 	if c.work != nil {
 		close(c.work)
 		<-c.done
 		c.work = nil
 	}
+	return c.err
 }
 
-// counts returns the rows that were added.
+// counts returns the rows of all blocks.
 func (c *contentDigest) counts() (n Counts) {
 	for i := range c.tables {
 		*n.of(Table(i + 1)) = c.tables[i].rows
@@ -137,20 +136,13 @@ func (c *contentDigest) counts() (n Counts) {
 }
 
 // sum ends the digest of a snapshot with that header.
-func (c *contentDigest) sum(h Header) recovery.Digest {
-	c.stop()
-	b := append([]byte(digestDomain), byte(h.Kind()))
-	b = h.appendBase(b)
-	b = append(b, byte(len(h.Network)))
-	b = append(b, h.Network...)
-	b = binary.BigEndian.AppendUint32(b, h.Epoch)
-	b = binary.BigEndian.AppendUint64(b, h.Position)
-	for i := range c.tables {
-		d := &c.tables[i]
-		d.hash.Write(d.plain)
-		d.plain = nil
-		b = binary.BigEndian.AppendUint64(b, d.rows)
-		b = d.hash.Sum(b)
+func (c *contentDigest) sum(h Header) (recovery.Digest, error) {
+	if err := c.stop(); err != nil {
+		return recovery.Digest{}, err
 	}
-	return sha256.Sum256(b)
+	var tables [tableCount]TableSum
+	for i := range c.tables {
+		tables[i] = TableSum{Rows: c.tables[i].rows, Digest: [32]byte(c.tables[i].hash.Sum(nil))}
+	}
+	return digestOf(h, tables), nil
 }

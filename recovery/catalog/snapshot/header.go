@@ -100,6 +100,9 @@ func Descend(base recovery.Bound, ancestors []recovery.Ancestor) []recovery.Ance
 // end, so that transfers that change either are noticed.
 const magic = "\x89rsnap\r\n"
 
+// Magic is what a file is known by among other files.
+const Magic = magic
+
 // Places in the header.
 const (
 	headerVersion   = 8

@@ -156,9 +156,24 @@ func readFile(t testing.TB, path string) []byte {
 	return raw
 }
 
-// inMemory opens bytes as a snapshot.
-func inMemory(raw []byte) (*Reader, error) {
-	return NewReader("memory", bytes.NewReader(raw), int64(len(raw)))
+// inMemory opens the bytes of a snapshot's files.
+func inMemory(files ...[]byte) (*Reader, error) {
+	var sources []*source
+	for i, raw := range files {
+		name := "memory"
+		if len(files) > 1 {
+			name = ChunkName(name, Chunk{uint32(i), uint32(len(files))})
+		}
+		s, err := readEnds(name, bytes.NewReader(raw), int64(len(raw)))
+		if err == nil {
+			err = s.readIndex()
+		}
+		if err != nil {
+			return nil, err
+		}
+		sources = append(sources, s)
+	}
+	return newReader(sources)
 }
 
 // reseal makes the sums of an edited file right again: of header, index and

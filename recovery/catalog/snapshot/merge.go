@@ -1,7 +1,6 @@
 package snapshot
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 
@@ -44,35 +43,54 @@ func (m *Merge) Fill(ctx context.Context, rows []recovery.Row) (n int, end bool,
 		if looked%ctxEvery == 0 && ctx.Err() != nil {
 			return 0, false, context.Cause(ctx)
 		}
-		more, certified, err := m.step(&rows[n])
+		b, certified, err := m.step(&rows[n])
 		switch {
 		case err != nil:
 			return 0, false, err
-		case !more:
+		case b == nil:
 			return n, true, nil
 		case certified:
+			rows[n].Blob, rows[n].Stored = b.Blob, false
 			n++
 		}
 	}
 	return n, false, nil
 }
 
-// step looks at the next blob. row is set only where it is certified.
-func (m *Merge) step(row *recovery.Row) (more, certified bool, err error) {
-	if !m.primed {
-		if err := m.prime(); err != nil {
-			return false, false, err
+// count adds up what is certified, from here on.
+func (m *Merge) count(ctx context.Context, rows Counts) (Totals, error) {
+	totals := Totals{Rows: rows}
+	var row recovery.Row
+	for ctx.Err() == nil {
+		for range ctxEvery {
+			b, certified, err := m.step(&row)
+			switch {
+			case b == nil || err != nil:
+				return totals, err
+			case certified:
+				totals.count(b.Size)
+			}
 		}
 	}
-	b, err := m.cfg.Blobs.Next()
-	if err != nil {
-		return false, false, err
+	return totals, context.Cause(ctx)
+}
+
+// step looks at the next blob, and returns nil after the last one. Of row it
+// sets what follows from the blob's registrations.
+func (m *Merge) step(row *recovery.Row) (b *Blob, certified bool, err error) {
+	if !m.primed {
+		if err := m.prime(); err != nil {
+			return nil, false, err
+		}
+	}
+	if b, err = m.cfg.Blobs.Next(); err != nil {
+		return nil, false, err
 	}
 	if b == nil {
-		return false, false, m.drained()
+		return nil, false, m.drained()
 	}
 	certified, err = m.take(b, row)
-	return true, certified, err
+	return b, certified, err
 }
 
 // find looks at id, which is the first blob that can come; registrations of it
@@ -86,7 +104,9 @@ func (m *Merge) find(id recovery.BlobID, row *recovery.Row) (certified bool, err
 	case err != nil:
 		return false, err
 	case b != nil && b.ID == id:
-		return m.take(b, row)
+		certified, err = m.take(b, row)
+		row.Blob, row.Stored = b.Blob, false
+		return certified, err
 	case m.own != nil && m.own.Key.Blob() == id:
 		return false, orphan(&m.own.Key)
 	case m.pooled != nil && m.pooled.Key.Blob() == id:
@@ -98,19 +118,18 @@ func (m *Merge) find(id recovery.BlobID, row *recovery.Row) (certified bool, err
 // take merges a blob's registrations, which come next.
 func (m *Merge) take(b *Blob, row *recovery.Row) (certified bool, err error) {
 	row.CertifiedEpoch, row.EndEpoch, row.Gained = 0, 0, 0
-	own, err := m.takeOwn(&b.ID, row)
+	live, err := m.takeOwn(&b.ID, row)
 	if err != nil {
 		return false, err
 	}
-	pooled, err := m.takePooled(&b.ID, row)
-	if err != nil {
-		return false, err
+	if m.pooled != nil {
+		pooled, err := m.takePooled(&b.ID, row)
+		if err != nil {
+			return false, err
+		}
+		live = live || pooled
 	}
-	if !own && !pooled || b.Invalidated != 0 {
-		return false, nil
-	}
-	row.Blob, row.Stored = b.Blob, false
-	return true, nil
+	return live && b.Invalidated == 0, nil
 }
 
 func (m *Merge) prime() (err error) {
@@ -128,7 +147,7 @@ func (m *Merge) reset() { m.own, m.pooled, m.primed = nil, nil, false }
 func (m *Merge) takeOwn(id *recovery.BlobID, row *recovery.Row) (live bool, err error) {
 	for m.own != nil {
 		r := m.own
-		switch bytes.Compare(r.Key[:32], id[:]) {
+		switch compareIDs((*[32]byte)(r.Key[:32]), (*[32]byte)(id)) {
 		case 1:
 			return live, nil
 		case -1:
@@ -151,7 +170,7 @@ func (m *Merge) takeOwn(id *recovery.BlobID, row *recovery.Row) (live bool, err 
 func (m *Merge) takePooled(id *recovery.BlobID, row *recovery.Row) (live bool, err error) {
 	for m.pooled != nil {
 		p := m.pooled
-		switch bytes.Compare(p.Key[:32], id[:]) {
+		switch compareIDs((*[32]byte)(p.Key[:32]), (*[32]byte)(id)) {
 		case 1:
 			return live, nil
 		case -1:

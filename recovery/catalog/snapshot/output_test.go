@@ -4,21 +4,38 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"sync"
 	"sync/atomic"
 )
 
-// memoryFile takes a snapshot's file into memory.
+// memoryFile takes a snapshot's file into memory. It is read while it is written,
+// as files are.
 type memoryFile struct {
-	bytes.Buffer
+	mu   sync.Mutex
+	all  []byte
 	name string // once published
 }
 
+// Bytes returns what was written. The writer must have ended.
+func (m *memoryFile) Bytes() []byte { return m.all }
+
+func (m *memoryFile) Write(b []byte) (int, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.all = append(m.all, b...)
+	return len(b), nil
+}
+
 func (m *memoryFile) ReadAt(b []byte, at int64) (int, error) {
-	return bytes.NewReader(m.Bytes()).ReadAt(b, at)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return bytes.NewReader(m.all).ReadAt(b, at)
 }
 
 func (m *memoryFile) WriteAt(b []byte, at int64) (int, error) {
-	return copy(m.Bytes()[at:], b), nil
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return copy(m.all[at:], b), nil
 }
 
 func (m *memoryFile) Flush() error { return nil }

@@ -3,7 +3,6 @@ package snapshot
 import (
 	"encoding/binary"
 	"fmt"
-	"hash/crc32"
 	"io"
 
 	"github.com/cespare/xxhash/v2"
@@ -11,11 +10,12 @@ import (
 
 // part is one file of a snapshot under way: the only one, or a chunk.
 type part struct {
-	out    output
-	sum    *xxhash.Digest // over all that was written so far
-	offset int64          // where the next block goes
-	index  index
-	rows   Counts
+	out     output
+	sum     *xxhash.Digest // over what is in the file
+	offset  int64          // where the next block goes
+	written int64          // how much of that is in the file
+	index   index
+	rows    Counts
 }
 
 // newPart begins a file with a header that says it is the only one.
@@ -27,17 +27,16 @@ func newPart(to storage, h Header) (*part, error) {
 	p := &part{out: out, sum: xxhash.New()}
 	raw := h.appendTo(nil, Chunk{Count: 1})
 	p.offset = int64(len(raw))
-	if err := p.write(raw); err != nil {
-		return p, err
-	}
-	return p, nil
+	return p, p.write(raw)
 }
 
-// add takes the place of a block of n bytes for it.
-func (p *part) add(t Table, first [32]byte, n int, rows uint32) {
-	p.index[t-1] = append(p.index[t-1], block{first: first, offset: p.offset, length: uint32(n), rows: rows})
+// add takes the place of a block of n bytes for it, and returns that.
+func (p *part) add(t Table, first [32]byte, n int, rows uint32) block {
+	b := block{first: first, offset: p.offset, length: uint32(n), rows: rows}
+	p.index[t-1] = append(p.index[t-1], b)
 	*p.rows.of(t) += uint64(rows)
 	p.offset += int64(n)
+	return b
 }
 
 // sizeWith is how long the whole file is with another block of n bytes.
@@ -50,6 +49,7 @@ func (p *part) write(raw []byte) error {
 		return fmt.Errorf("write snapshot: %w", err)
 	}
 	p.sum.Write(raw)
+	p.written += int64(len(raw))
 	return nil
 }
 
@@ -76,74 +76,10 @@ func (p *part) renumber(h Header, c Chunk) error {
 func (p *part) end(t trailer) error {
 	raw := p.index.appendTo(nil)
 	t.indexOffset, t.indexLength, t.totals.Rows = p.offset, int64(len(raw)), p.rows
-	if err := p.write(t.appendTo(raw)); err != nil {
+	raw = t.appendTo(raw)
+	p.offset += int64(len(raw) + sumLength)
+	if err := p.write(raw); err != nil {
 		return err
 	}
-	p.offset += int64(len(raw) + trailerLength)
 	return p.write(binary.BigEndian.AppendUint64(nil, p.sum.Sum64()))
-}
-
-// press writes the blocks of a snapshot, in order, on a goroutine of its own:
-// checksums and the copy into the page cache take about as long as making the
-// next block. flush or stop ends it.
-type press struct {
-	work chan pressJob // nil until the first block
-	free chan []byte   // memory of blocks that were written
-	done chan struct{} // closed when the goroutine has ended
-	made int           // blocks that have memory
-	err  error         // the goroutine's until done
-	bad  chan struct{} // closed at the first error
-}
-
-// pressJob is a block without its checksum.
-type pressJob struct {
-	to  *part
-	raw []byte
-}
-
-// pressAhead is how many blocks may wait to be written.
-const pressAhead = 2
-
-// put takes a block, and returns memory for the next one. failed: a block
-// before it could not be written, and flush says why.
-func (p *press) put(to *part, raw []byte) (next []byte, failed bool) {
-	if p.work == nil {
-		p.work, p.free = make(chan pressJob, pressAhead), make(chan []byte, pressAhead+2)
-		p.done, p.bad = make(chan struct{}), make(chan struct{})
-		go p.run()
-	}
-	p.work <- pressJob{to, raw}
-	select {
-	case <-p.bad:
-		return nil, true
-	default:
-	}
-	if p.made < pressAhead+1 {
-		p.made++
-		return make([]byte, blockHeader, blockMax), false
-	}
-	return <-p.free, false
-}
-
-func (p *press) run() {
-	defer close(p.done)
-	for job := range p.work {
-		if p.err == nil {
-			raw := binary.BigEndian.AppendUint32(job.raw, crc32.Checksum(job.raw, castagnoli()))
-			if p.err = job.to.write(raw); p.err != nil {
-				close(p.bad)
-			}
-		}
-		p.free <- job.raw[:blockHeader] // there is room for all
-	}
-}
-
-// flush waits until all is written.
-func (p *press) flush() error {
-	if p.work != nil {
-		close(p.work)
-		<-p.done
-		p.work = nil
-	}
-	return p.err
 }

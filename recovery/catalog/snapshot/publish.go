@@ -46,14 +46,18 @@ func (w *Writer) finish() error {
 	if err := w.endBlock(); err != nil {
 		return err
 	}
-	if err := w.press.flush(); err != nil {
+	if err := w.flush(w.slab.start); err != nil {
+		return err
+	}
+	digest, err := w.digest.sum(w.head)
+	if err != nil {
 		return w.fail(err)
 	}
 	totals, err := w.count()
 	if err != nil {
 		return w.fail(fmt.Errorf("read snapshot back: %w", err))
 	}
-	end := trailer{totals: totals, digest: w.digest.sum(w.head)}
+	end := trailer{totals: totals, digest: digest}
 	w.result.Bound, w.result.Totals = recovery.Bound{Stamp: w.head.Stamp, Digest: end.digest}, totals
 	for i, p := range w.parts {
 		if c := w.chunk(i); c.Count > 1 {

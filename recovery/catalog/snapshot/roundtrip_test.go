@@ -96,25 +96,30 @@ func TestRoundTrip(t *testing.T) {
 		if diff := gocmp.Diff(*s, back, gocmp.AllowUnexported(tables{}), cmpopts.EquateEmpty()); diff != "" || err != nil {
 			rt.Fatalf("read back: %v (-want +got):\n%s", err, diff)
 		}
-		want, scan := s.rows(), r.Scan()
-		marks := []recovery.Mark{{}, recovery.MarkEnd()}
-		for _, b := range s.blobs {
-			marks = append(marks, recovery.MarkAt(b.ID))
-		}
-		for _, m := range marks {
-			rest := slices.DeleteFunc(slices.Clone(want), func(row recovery.Row) bool { return m.Covers(row.ID) })
-			rows, err := scanAll(t, scan, m)
-			if diff := gocmp.Diff(rest, rows, cmpopts.EquateEmpty()); diff != "" || err != nil {
-				rt.Fatalf("after %v: %v (-want +got):\n%s", m, err, diff)
-			}
-		}
-		checkFind(rt, s, r)
+		checkScan(rt, t, s, r.Scan())
+		checkFind(rt, s, r.Scan())
+		checkLookup(rt, s, r.Lookup())
 	})
 }
 
+// checkScan reads the certified blobs from everywhere.
+func checkScan(rt *rapid.T, t *testing.T, s *tables, scan *Scan) {
+	want := s.rows()
+	marks := []recovery.Mark{{}, recovery.MarkEnd(), recovery.MarkAt(recovery.BlobID(bytes.Repeat([]byte{0xff}, 32)))}
+	for _, b := range s.blobs {
+		marks = append(marks, recovery.MarkAt(b.ID))
+	}
+	for _, m := range marks {
+		rest := slices.DeleteFunc(slices.Clone(want), func(row recovery.Row) bool { return m.Covers(row.ID) })
+		rows, err := scanAll(t, scan, m)
+		if diff := gocmp.Diff(rest, rows, cmpopts.EquateEmpty()); diff != "" || err != nil {
+			rt.Fatalf("after %v: %v (-want +got):\n%s", m, err, diff)
+		}
+	}
+}
+
 // checkFind looks every blob up, and ids that are not there.
-func checkFind(t *rapid.T, s *tables, r *Reader) {
-	scan := r.Scan()
+func checkFind(t *rapid.T, s *tables, scan *Scan) {
 	byID := map[recovery.BlobID]recovery.Row{}
 	for _, row := range s.rows() {
 		byID[row.ID] = row
@@ -129,6 +134,37 @@ func checkFind(t *rapid.T, s *tables, r *Reader) {
 			if err != nil || ok != there || ok && row != want {
 				t.Fatalf("find %v: %v, error %v, row %+v, want %+v", id, ok, err, row, want)
 			}
+		}
+	}
+}
+
+// checkLookup looks every row up, twice, in any order, and keys that are not
+// there.
+func checkLookup(t *rapid.T, s *tables, l *Lookup) {
+	lookEach(t, s.blobs, func(b *Blob) (*Blob, error) { return l.Blob(b.ID) })
+	lookEach(t, s.regs, func(r *Registration) (*Registration, error) { return l.Registration(r.Key) })
+	lookEach(t, s.pooled, func(p *Pooled) (*Pooled, error) { return l.Pooled(p.Key) })
+	lookEach(t, s.pools, func(p *Pool) (*Pool, error) { return l.Pool(p.ID), nil })
+}
+
+func lookEach[R comparable, P Row[R]](t *rapid.T, rows []R, look func(*R) (*R, error)) {
+	if len(rows) == 0 {
+		return
+	}
+	there := map[string]bool{}
+	for i := range rows {
+		there[string(P(&rows[i]).RowKey())] = true
+	}
+	for _, i := range rapid.SliceOfN(rapid.IntRange(0, len(rows)-1), 1, 20).Draw(t, "look-ups") {
+		for range 2 {
+			if got, err := look(&rows[i]); err != nil || got == nil || *got != rows[i] {
+				t.Fatalf("look-up of %+v: %+v, error %v", rows[i], got, err)
+			}
+		}
+		absent := rows[i]
+		P(&absent).RowKey()[rapid.IntRange(0, 31).Draw(t, "byte")] ^= 1
+		if got, err := look(&absent); err != nil || (got != nil) != there[string(P(&absent).RowKey())] {
+			t.Fatalf("look-up of %+v: %+v, error %v", absent, got, err)
 		}
 	}
 }
@@ -174,9 +210,11 @@ func TestSameStateSameBytes(t *testing.T) {
 	}
 }
 
-// TestManyBlocks crosses block borders in every table.
-func TestManyBlocks(t *testing.T) {
-	s := state(4000)
+// manyBlocks is a state with several blocks in every table. By another variant a
+// part of every table differs, and keys are there that are not in the first.
+func manyBlocks(n int, variant byte) *tables {
+	s := state(n)
+	s.head.Position += uint64(variant)
 	for i := range s.blobs {
 		if i%2 == 0 {
 			id := s.blobs[i].ID
@@ -192,6 +230,25 @@ func TestManyBlocks(t *testing.T) {
 		})
 	}
 	slices.SortFunc(s.regs, func(a, b Registration) int { return bytes.Compare(a.Key[:], b.Key[:]) })
+	if variant == 0 {
+		return s
+	}
+	for i := range s.blobs {
+		if i%3 == 0 {
+			s.blobs[i].Size += int64(variant)
+		}
+	}
+	for i := range s.pools {
+		s.pools[i].EndEpoch += uint32(variant)
+	}
+	s.regs = slices.DeleteFunc(s.regs, func(r Registration) bool { return r.Key[33]%3 == 0 })
+	s.pooled = slices.DeleteFunc(s.pooled, func(p Pooled) bool { return p.Key[33]%2 == 0 })
+	return s
+}
+
+// TestManyBlocks crosses block borders in every table.
+func TestManyBlocks(t *testing.T) {
+	s := manyBlocks(4000, 0)
 	r := open(t, s.write(t))
 	if err := r.Verify(t.Context()); err != nil {
 		t.Fatal(err)

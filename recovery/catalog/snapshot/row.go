@@ -1,6 +1,9 @@
 package snapshot
 
-import "fmt"
+import (
+	"fmt"
+	"math"
+)
 
 // Row is one of the four row types, by pointer.
 //
@@ -11,16 +14,18 @@ import "fmt"
 type Row[R any] interface {
 	*R
 	Entry
-	// check reports, wrapping ErrRow, what the format cannot hold.
-	check() error
+	flags() byte
+	// appendRow appends the row behind one whose key shares so many bytes, with its
+	// flags.
+	appendRow(dst []byte, shared int, flags byte) []byte
+	// fits reports whether the format can hold the row in a snapshot at a position.
+	fits(position uint64) bool
 	// parse reads the row at the beginning of src over the row before it, and
-	// returns its length. first: the row begins a block. On an error the row is
-	// undefined.
-	parse(src []byte, first bool) (int, error)
+	// returns its length. first: the row begins a block. No position in it may be
+	// above limit. On an error the row is undefined.
+	parse(src []byte, first bool, limit uint64) (int, error)
 	// parseRowKey is the part of parse that reads the key.
 	parseRowKey(src []byte, first bool) (int, error)
-	// newest is the highest position the row names.
-	newest() uint64
 }
 
 // Entry is a row of any table.
@@ -34,7 +39,7 @@ type Entry interface {
 
 // ParsePlain reads a plain row, which must fill src. Errors wrap ErrRow.
 func ParsePlain[R any, P Row[R]](row P, src []byte) error {
-	n, err := row.parse(src, true)
+	n, err := row.parse(src, true, math.MaxUint64)
 	switch {
 	case err != nil:
 		return fmt.Errorf("%w: a row of %v: %w", ErrRow, row.Table(), err)
@@ -83,10 +88,10 @@ func writtenKey(key []byte) int {
 // rowDropped marks a key that an incremental drops. A full snapshot has none.
 const rowDropped = 0x80
 
-// appendDrop appends the plain form of a dropped key.
-func appendDrop(dst, key []byte) []byte {
-	dst = append(dst, 0, rowDropped|flagIf(isNative(key), rowNative))
-	return append(dst, key[:writtenKey(key)]...)
+// appendDrop appends a dropped key behind one that shares so many bytes with it.
+func appendDrop(dst, key []byte, shared int) []byte {
+	dst = append(dst, byte(shared), rowDropped|flagIf(isNative(key), rowNative))
+	return append(dst, key[min(shared, writtenKey(key)):writtenKey(key)]...)
 }
 
 // parseDrop reads a dropped key over the row before it, and clears the values.

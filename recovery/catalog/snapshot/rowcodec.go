@@ -1,8 +1,6 @@
 package snapshot
 
 import (
-	"encoding/binary"
-	"fmt"
 	"math"
 
 	"github.com/recoverd/recoverd/recovery"
@@ -21,22 +19,14 @@ const (
 	blobInvalidated = 0x40
 )
 
-func (b *Blob) newest() uint64 { return b.Invalidated }
-
 // Table implements Row.
 func (b *Blob) Table() Table { return Blobs }
 
 // RowKey implements Row.
 func (b *Blob) RowKey() []byte { return b.ID[:] }
 
-func (b *Blob) check() error {
-	switch {
-	case b.Encoding < recovery.Raw || b.Encoding > recovery.Walrus:
-		return fmt.Errorf("%w: blob %v has %v", ErrRow, b.ID, b.Encoding)
-	case b.Size < recovery.SizeUnknown:
-		return fmt.Errorf("%w: blob %v has %d bytes", ErrRow, b.ID, b.Size)
-	}
-	return nil
+func (b *Blob) fits(limit uint64) bool {
+	return b.Encoding >= recovery.Raw && b.Encoding <= recovery.Walrus && b.Size >= recovery.SizeUnknown && b.Invalidated <= limit
 }
 
 func (b *Blob) flags() byte {
@@ -45,7 +35,7 @@ func (b *Blob) flags() byte {
 		f |= blobSized
 	}
 	switch {
-	case b.Digest == b.ID:
+	case sameID(&b.Digest, (*[32]byte)(&b.ID)):
 	case b.Digest == [32]byte{}:
 		f |= blobNoDigest
 	default:
@@ -58,57 +48,72 @@ func (b *Blob) flags() byte {
 }
 
 // AppendPlain implements Row.
-func (b *Blob) AppendPlain(dst []byte) []byte {
-	f := b.flags()
-	dst = append(dst, 0, f)
-	dst = append(dst, b.ID[:]...)
+func (b *Blob) AppendPlain(dst []byte) []byte { return b.appendRow(dst, 0, b.flags()) }
+
+func (b *Blob) appendRow(dst []byte, shared int, f byte) []byte {
+	dst = appendID(dst, shared, f, (*[32]byte)(&b.ID))
 	if f&blobSized != 0 {
-		dst = binary.AppendUvarint(dst, uint64(b.Size))
+		dst = appendNumber(dst, uint64(b.Size))
 	}
 	if f&blobDigest != 0 {
 		dst = append(dst, b.Digest[:]...)
 	}
 	if f&blobInvalidated != 0 {
-		dst = binary.AppendUvarint(dst, b.Invalidated)
+		dst = appendNumber(dst, b.Invalidated)
 	}
 	return dst
 }
 
-func (b *Blob) parseRowKey(src []byte, first bool) (int, error) { return parseKey(b.ID[:], src, first) }
+func (b *Blob) parseRowKey(src []byte, first bool) (int, error) {
+	return parseID((*[32]byte)(&b.ID), &b.Digest, src, first)
+}
 
-func (b *Blob) parse(src []byte, first bool) (int, error) {
+func (b *Blob) parse(src []byte, first bool, limit uint64) (int, error) {
 	n, err := b.parseRowKey(src, first)
 	if err != nil {
 		return 0, err
 	}
-	in := fields{src: src, n: n}
 	f := src[1]
-	b.Encoding = recovery.Encoding(f & blobEncoding)
-	b.Size = recovery.SizeUnknown
+	if f&blobEncoding < byte(recovery.Raw) || f&blobEncoding > byte(recovery.Walrus) || f&rowDropped != 0 {
+		return 0, errFlags
+	}
+	b.Encoding, b.Size, b.Invalidated = recovery.Encoding(f&blobEncoding), recovery.SizeUnknown, 0
 	if f&blobSized != 0 {
-		b.Size = int64(in.number(math.MaxInt64))
+		var size uint64
+		if size, n = number(src, n); size > math.MaxInt64 {
+			n = atVarint
+		}
+		b.Size = int64(size)
 	}
-	switch f & (blobDigest | blobNoDigest) {
-	case 0:
-		b.Digest = b.ID
-	case blobDigest:
-		in.bytes(b.Digest[:])
-	default:
-		b.Digest = [32]byte{}
-	}
-	b.Invalidated = 0
-	if f&blobInvalidated != 0 {
-		b.Invalidated = in.number(math.MaxUint64)
+	if f&(blobDigest|blobNoDigest|blobInvalidated) != 0 {
+		n = b.parseRare(src, n)
 	}
 	switch {
-	case in.err != nil:
-		return 0, in.err
-	case b.Encoding < recovery.Raw || b.Encoding > recovery.Walrus:
-		return 0, errFlags
-	case b.flags() != f:
-		return 0, errNotMinimal
+	case n < 0:
+		return 0, placeError(n)
+	case b.Invalidated > limit:
+		return 0, errFuture
 	}
-	return in.n, nil
+	return n, nil
+}
+
+// parseRare reads what most rows do not have.
+func (b *Blob) parseRare(src []byte, n int) int {
+	switch src[1] & (blobDigest | blobNoDigest) {
+	case 0:
+	case blobDigest:
+		if n = bytesAt(src, n, &b.Digest); b.Digest == b.ID || b.Digest == [32]byte{} {
+			n = min(n, atMinimal)
+		}
+	case blobNoDigest:
+		if b.Digest = [32]byte{}; b.ID == b.Digest {
+			n = min(n, atMinimal)
+		}
+	default:
+		n = min(n, atMinimal)
+	}
+	b.Invalidated, n = positionAt(src, n, src[1]&blobInvalidated != 0)
+	return n
 }
 
 // Flags of the other rows. Not every table uses every flag.
@@ -121,19 +126,14 @@ const (
 	rowNative    = 0x20 // the object id is the blob id, and left out
 )
 
-func (r *Registration) newest() uint64 { return r.Gained }
-
 // Table implements Row.
 func (r *Registration) Table() Table { return Registrations }
 
 // RowKey implements Row.
 func (r *Registration) RowKey() []byte { return r.Key[:] }
 
-func (r *Registration) check() error {
-	if !r.Certified && r.CertifiedEpoch != 0 {
-		return fmt.Errorf("%w: registration %x has a certified epoch without being certified", ErrRow, r.Key)
-	}
-	return nil
+func (r *Registration) fits(limit uint64) bool {
+	return (r.Certified || r.CertifiedEpoch == 0) && r.Gained <= limit
 }
 
 func (r *Registration) flags() byte {
@@ -143,18 +143,19 @@ func (r *Registration) flags() byte {
 }
 
 // AppendPlain implements Row.
-func (r *Registration) AppendPlain(dst []byte) []byte {
-	f := r.flags()
-	dst = appendPair(dst, f, &r.Key)
-	dst = binary.AppendUvarint(dst, uint64(r.RegisteredEpoch))
+func (r *Registration) AppendPlain(dst []byte) []byte { return r.appendRow(dst, 0, r.flags()) }
+
+func (r *Registration) appendRow(dst []byte, shared int, f byte) []byte {
+	dst = appendPair(dst, shared, f, &r.Key)
+	dst = appendNumber(dst, uint64(r.RegisteredEpoch))
 	if f&rowCertified != 0 {
-		dst = binary.AppendUvarint(dst, uint64(r.CertifiedEpoch))
+		dst = appendNumber(dst, uint64(r.CertifiedEpoch))
 	}
 	if f&rowEndless == 0 {
-		dst = binary.AppendUvarint(dst, uint64(r.EndEpoch))
+		dst = appendNumber(dst, uint64(r.EndEpoch))
 	}
 	if f&rowGained != 0 {
-		dst = binary.AppendUvarint(dst, r.Gained)
+		dst = appendNumber(dst, r.Gained)
 	}
 	return dst
 }
@@ -163,32 +164,31 @@ func (r *Registration) parseRowKey(src []byte, first bool) (int, error) {
 	return parsePair(&r.Key, src, first)
 }
 
-func (r *Registration) parse(src []byte, first bool) (int, error) {
-	n, err := r.parseRowKey(src, first)
+func (r *Registration) parse(src []byte, first bool, limit uint64) (int, error) {
+	n, err := parsePair(&r.Key, src, first)
 	if err != nil {
 		return 0, err
 	}
-	in := fields{src: src, n: n}
 	f := src[1]
-	r.RegisteredEpoch = in.epoch(true, 0)
-	r.Certified = f&rowCertified != 0
-	r.CertifiedEpoch = in.epoch(r.Certified, 0)
-	r.EndEpoch = in.epoch(f&rowEndless == 0, recovery.EpochForever)
-	r.Deletable = f&rowDeletable != 0
-	r.Deleted = f&rowDeleted != 0
-	r.Gained = in.gained(f)
-	switch {
-	case in.err != nil:
-		return 0, in.err
-	case f&^(rowCertified|rowDeletable|rowDeleted|rowEndless|rowGained|rowNative) != 0:
+	if f&^(rowCertified|rowDeletable|rowDeleted|rowEndless|rowGained|rowNative) != 0 {
 		return 0, errFlags
-	case f&rowEndless == 0 && r.EndEpoch == recovery.EpochForever, f&rowGained != 0 && r.Gained == 0:
-		return 0, errNotMinimal
 	}
-	return in.n, nil
+	r.Certified, r.Deletable, r.Deleted = f&rowCertified != 0, f&rowDeletable != 0, f&rowDeleted != 0
+	r.RegisteredEpoch, n = epochAt(src, n)
+	r.CertifiedEpoch = 0
+	if r.Certified {
+		r.CertifiedEpoch, n = epochAt(src, n)
+	}
+	r.EndEpoch, n = endAt(src, n, f&rowEndless != 0)
+	r.Gained, n = positionAt(src, n, f&rowGained != 0)
+	switch {
+	case n < 0:
+		return 0, placeError(n)
+	case r.Gained > limit:
+		return 0, errFuture
+	}
+	return n, nil
 }
-
-func (p *Pooled) newest() uint64 { return p.Gained }
 
 // Table implements Row.
 func (p *Pooled) Table() Table { return PooledRegistrations }
@@ -196,24 +196,26 @@ func (p *Pooled) Table() Table { return PooledRegistrations }
 // RowKey implements Row.
 func (p *Pooled) RowKey() []byte { return p.Key[:] }
 
-func (p *Pooled) check() error {
-	if !p.Certified && p.CertifiedEpoch != 0 {
-		return fmt.Errorf("%w: pooled registration %x has a certified epoch without being certified", ErrRow, p.Key)
-	}
-	return nil
+func (p *Pooled) fits(limit uint64) bool {
+	return (p.Certified || p.CertifiedEpoch == 0) && p.Gained <= limit
+}
+
+func (p *Pooled) flags() byte {
+	return flagIf(p.Certified, rowCertified) | flagIf(p.Gained != 0, rowGained) | flagIf(p.Key.native(), rowNative)
 }
 
 // AppendPlain implements Row.
-func (p *Pooled) AppendPlain(dst []byte) []byte {
-	f := flagIf(p.Certified, rowCertified) | flagIf(p.Gained != 0, rowGained) | flagIf(p.Key.native(), rowNative)
-	dst = appendPair(dst, f, &p.Key)
-	dst = binary.AppendUvarint(dst, uint64(p.RegisteredEpoch))
+func (p *Pooled) AppendPlain(dst []byte) []byte { return p.appendRow(dst, 0, p.flags()) }
+
+func (p *Pooled) appendRow(dst []byte, shared int, f byte) []byte {
+	dst = appendPair(dst, shared, f, &p.Key)
+	dst = appendNumber(dst, uint64(p.RegisteredEpoch))
 	if p.Certified {
-		dst = binary.AppendUvarint(dst, uint64(p.CertifiedEpoch))
+		dst = appendNumber(dst, uint64(p.CertifiedEpoch))
 	}
 	dst = append(dst, p.Pool[:]...)
 	if p.Gained != 0 {
-		dst = binary.AppendUvarint(dst, p.Gained)
+		dst = appendNumber(dst, p.Gained)
 	}
 	return dst
 }
@@ -222,30 +224,31 @@ func (p *Pooled) parseRowKey(src []byte, first bool) (int, error) {
 	return parsePair(&p.Key, src, first)
 }
 
-func (p *Pooled) parse(src []byte, first bool) (int, error) {
-	n, err := p.parseRowKey(src, first)
+func (p *Pooled) parse(src []byte, first bool, limit uint64) (int, error) {
+	n, err := parsePair(&p.Key, src, first)
 	if err != nil {
 		return 0, err
 	}
-	in := fields{src: src, n: n}
 	f := src[1]
-	p.RegisteredEpoch = in.epoch(true, 0)
-	p.Certified = f&rowCertified != 0
-	p.CertifiedEpoch = in.epoch(p.Certified, 0)
-	in.bytes(p.Pool[:])
-	p.Gained = in.gained(f)
-	switch {
-	case in.err != nil:
-		return 0, in.err
-	case f&^(rowCertified|rowGained|rowNative) != 0:
+	if f&^(rowCertified|rowGained|rowNative) != 0 {
 		return 0, errFlags
-	case f&rowGained != 0 && p.Gained == 0:
-		return 0, errNotMinimal
 	}
-	return in.n, nil
+	p.Certified = f&rowCertified != 0
+	p.RegisteredEpoch, n = epochAt(src, n)
+	p.CertifiedEpoch = 0
+	if p.Certified {
+		p.CertifiedEpoch, n = epochAt(src, n)
+	}
+	n = bytesAt(src, n, (*[32]byte)(&p.Pool))
+	p.Gained, n = positionAt(src, n, f&rowGained != 0)
+	switch {
+	case n < 0:
+		return 0, placeError(n)
+	case p.Gained > limit:
+		return 0, errFuture
+	}
+	return n, nil
 }
-
-func (p *Pool) newest() uint64 { return p.Gained }
 
 // Table implements Row.
 func (p *Pool) Table() Table { return Pools }
@@ -253,41 +256,48 @@ func (p *Pool) Table() Table { return Pools }
 // RowKey implements Row.
 func (p *Pool) RowKey() []byte { return p.ID[:] }
 
-func (p *Pool) check() error { return nil }
+func (p *Pool) fits(limit uint64) bool { return p.Gained <= limit }
+
+func (p *Pool) flags() byte {
+	return flagIf(p.EndEpoch == recovery.EpochForever, rowEndless) | flagIf(p.Gained != 0, rowGained)
+}
 
 // AppendPlain implements Row.
-func (p *Pool) AppendPlain(dst []byte) []byte {
-	dst = append(dst, 0, flagIf(p.EndEpoch == recovery.EpochForever, rowEndless)|flagIf(p.Gained != 0, rowGained))
-	dst = append(dst, p.ID[:]...)
-	dst = binary.AppendUvarint(dst, uint64(p.StartEpoch))
+func (p *Pool) AppendPlain(dst []byte) []byte { return p.appendRow(dst, 0, p.flags()) }
+
+func (p *Pool) appendRow(dst []byte, shared int, f byte) []byte {
+	dst = appendID(dst, shared, f, (*[32]byte)(&p.ID))
+	dst = appendNumber(dst, uint64(p.StartEpoch))
 	if p.EndEpoch != recovery.EpochForever {
-		dst = binary.AppendUvarint(dst, uint64(p.EndEpoch))
+		dst = appendNumber(dst, uint64(p.EndEpoch))
 	}
 	if p.Gained != 0 {
-		dst = binary.AppendUvarint(dst, p.Gained)
+		dst = appendNumber(dst, p.Gained)
 	}
 	return dst
 }
 
-func (p *Pool) parseRowKey(src []byte, first bool) (int, error) { return parseKey(p.ID[:], src, first) }
+func (p *Pool) parseRowKey(src []byte, first bool) (int, error) {
+	return parseID((*[32]byte)(&p.ID), new([32]byte), src, first)
+}
 
-func (p *Pool) parse(src []byte, first bool) (int, error) {
+func (p *Pool) parse(src []byte, first bool, limit uint64) (int, error) {
 	n, err := p.parseRowKey(src, first)
 	if err != nil {
 		return 0, err
 	}
-	in := fields{src: src, n: n}
 	f := src[1]
-	p.StartEpoch = in.epoch(true, 0)
-	p.EndEpoch = in.epoch(f&rowEndless == 0, recovery.EpochForever)
-	p.Gained = in.gained(f)
-	switch {
-	case in.err != nil:
-		return 0, in.err
-	case f&^(rowEndless|rowGained) != 0:
+	if f&^(rowEndless|rowGained) != 0 {
 		return 0, errFlags
-	case f&rowEndless == 0 && p.EndEpoch == recovery.EpochForever, f&rowGained != 0 && p.Gained == 0:
-		return 0, errNotMinimal
 	}
-	return in.n, nil
+	p.StartEpoch, n = epochAt(src, n)
+	p.EndEpoch, n = endAt(src, n, f&rowEndless != 0)
+	p.Gained, n = positionAt(src, n, f&rowGained != 0)
+	switch {
+	case n < 0:
+		return 0, placeError(n)
+	case p.Gained > limit:
+		return 0, errFuture
+	}
+	return n, nil
 }

@@ -1,14 +1,10 @@
 package snapshot
 
 import (
-	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-
-	"github.com/cespare/xxhash/v2"
 
 	"github.com/recoverd/recoverd/recovery"
 )
@@ -75,36 +71,6 @@ func (s *source) readIndex() (err error) {
 
 // sumBuffer is how much of a file is read at once.
 const sumBuffer = 256 << 10
-
-// verifySum compares the xxhash64 at the file's end with all that lies before
-// it.
-func (s *source) verifySum(ctx context.Context) error {
-	sum, buf := xxhash.New(), make([]byte, min(sumBuffer, s.size))
-	all := s.size - sumLength
-	for at := int64(0); at < all; {
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		part := buf[:min(int64(len(buf)), all-at)]
-		if err := readFull(s.src, part, at); err != nil {
-			return s.d.read(at, "file", err)
-		}
-		sum.Write(part)
-		at += int64(len(part))
-	}
-	if err := readFull(s.src, buf[:sumLength], all); err != nil {
-		return s.d.read(all, "sum", err)
-	}
-	if binary.BigEndian.Uint64(buf) != sum.Sum64() {
-		return s.d.at(all, "the sum over the whole file is wrong")
-	}
-	if n, err := s.src.ReadAt(buf[:1], s.size); n != 0 {
-		return s.d.at(s.size, "the file has grown")
-	} else if err != nil && !errors.Is(err, io.EOF) {
-		return s.d.read(s.size, "end", err)
-	}
-	return nil
-}
 
 // Info is what a file's two ends say of it.
 type Info struct {

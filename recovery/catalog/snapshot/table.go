@@ -1,7 +1,6 @@
 package snapshot
 
 import (
-	"bytes"
 	"encoding/hex"
 	"fmt"
 
@@ -69,7 +68,9 @@ func (k *Key) String() string { return fmt.Sprintf("%x/%x", k[:32], k[32:]) }
 func (k *Key) native() bool { return isNative(k[:]) }
 
 // isNative is native for any key; those of 32 bytes are not.
-func isNative(key []byte) bool { return len(key) == 64 && bytes.Equal(key[:32], key[32:]) }
+func isNative(key []byte) bool {
+	return len(key) == 64 && sameID((*[32]byte)(key[:32]), (*[32]byte)(key[32:]))
+}
 
 // Blob is a row of the blobs table. A Digest of zeros means that it is unknown.
 type Blob struct {

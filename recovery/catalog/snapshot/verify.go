@@ -1,46 +1,31 @@
 package snapshot
 
-import (
-	"context"
-
-	"github.com/recoverd/recoverd/recovery"
-)
+import "context"
 
 // Verify reads every file whole and proves it: the sum over every byte, every
 // block's checksum, order and count, the digest, and of a full snapshot every
 // registration's blob and pool, and the totals. It returns a *CorruptError, or
 // the error of reading or of ctx.
 //
-// It takes two goroutines: the sums need the bytes in file order, the rest needs
-// the tables side by side.
+// The sums need the bytes in file order, the rest needs the tables side by side,
+// and hashing is done by a goroutine. So the file is read three times, and the
+// sums are for whoever waits.
 func (r *Reader) Verify(ctx context.Context) error {
-	summing, cancel := context.WithCancel(ctx)
-	defer cancel()
-	sums := make(chan error, 1)
-	go func() { sums <- r.verifySums(summing) }()
-	err := r.verifyContent(ctx)
+	sums := newSumming(r.sources)
+	digest := newContentDigest()
+	digest.spare = func() bool { return sums.step(ctx) }
+	err := r.verifyContent(ctx, digest)
+	if stopErr := digest.stop(); err == nil {
+		err = stopErr
+	}
 	if err != nil {
-		cancel() // the content says where; the sum would only say that
+		return err // and it says where; the sum would only say that
 	}
-	if sumErr := <-sums; err == nil {
-		return sumErr
-	}
-	return err
-}
-
-func (r *Reader) verifySums(ctx context.Context) error {
-	for _, s := range r.sources {
-		if err := s.verifySum(ctx); err != nil {
-			return err
-		}
-	}
-	return nil
+	return sums.finish(ctx)
 }
 
 // verifyContent reads every row of every table once.
-func (r *Reader) verifyContent(ctx context.Context) error {
-	digest := newContentDigest()
-	defer digest.stop()
+func (r *Reader) verifyContent(ctx context.Context, digest *contentDigest) error {
 	var err error
 	if r.head.Base == nil {
 		err = r.verifyState(ctx, digest)
@@ -53,10 +38,11 @@ func (r *Reader) verifyContent(ctx context.Context) error {
 	if rows := digest.counts(); rows != r.end.totals.Rows {
 		return r.d.at(r.Size(), "the trailer counts rows %+v, there are %+v", r.end.totals.Rows, rows)
 	}
-	if got := digest.sum(r.head); got != r.end.digest {
-		return r.d.at(r.Size(), "the content's digest is %v, the trailer says %v", got, r.end.digest)
+	got, err := digest.sum(r.head)
+	if err == nil && got != r.end.digest {
+		err = r.d.at(r.Size(), "the content's digest is %v, the trailer says %v", got, r.end.digest)
 	}
-	return nil
+	return err
 }
 
 // verifyState reads the tables side by side and counts what is certified.
@@ -115,25 +101,9 @@ func (r *Reader) count(ctx context.Context) (Totals, error) {
 	return r.countWith(ctx, nil)
 }
 
-// countWith also shows every row but the pools to a digest.
+// countWith also shows every block but those of pools to a digest.
 func (r *Reader) countWith(ctx context.Context, digest *contentDigest) (Totals, error) {
 	s := r.scan(digest)
-	return countTotals(ctx, s.Fill, r.end.totals.Rows)
-}
-
-// countTotals sums up what fill yields.
-func countTotals(ctx context.Context, fill func(context.Context, []recovery.Row) (int, bool, error), rows Counts) (Totals, error) {
-	totals := Totals{Rows: rows}
-	for page := make([]recovery.Row, 256); ; {
-		n, end, err := fill(ctx, page)
-		if err != nil {
-			return Totals{}, err
-		}
-		for i := range page[:n] {
-			totals.count(page[i].Size)
-		}
-		if end {
-			return totals, nil
-		}
-	}
+	totals, err := s.merge.count(ctx, r.end.totals.Rows)
+	return totals, s.placed(err)
 }

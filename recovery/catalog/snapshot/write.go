@@ -11,13 +11,13 @@ import (
 // Write publishes a state as a full snapshot at path. Errors wrap ErrKind where
 // the state is an incremental Reader, ErrOrder, ErrRow or ErrOrphan where its
 // rows are at fault, or are those of reading it, of writing and of ctx; after
-// one nothing is published.
+// one nothing is published (but see Writer.Close).
 func Write(ctx context.Context, path string, s State, o Options) (Written, error) {
-	h := s.Header()
-	if h.Base != nil {
-		return Written{}, fmt.Errorf("%w: an incremental snapshot is no state: lay it over its base", ErrKind)
+	c, err := whole(s)
+	if err != nil {
+		return Written{}, err
 	}
-	return write(ctx, path, h, o, func(ctx context.Context, w *stream) error { return w.state(ctx, s) })
+	return c.publish(ctx, path, o)
 }
 
 // WriteIncremental publishes the difference between a full snapshot and a later
@@ -27,29 +27,59 @@ func Write(ctx context.Context, path string, s State, o Options) (Written, error
 // state is an Overlay over the same base, only what its incremental names is
 // looked at. Errors are those of Write, or a *BaseError.
 func WriteIncremental(ctx context.Context, path string, base *Reader, s State, o Options) (Written, error) {
-	h := s.Header()
-	if h.Base != nil {
-		return Written{}, fmt.Errorf("%w: an incremental snapshot is no state: lay it over its base", ErrKind)
-	}
-	have := base.Bound()
-	h.Base = &recovery.Ancestor{Position: have.Position, Digest: have.Digest}
-	if err := checkBase(base, h, path); err != nil {
-		return Written{}, err
-	}
-	return write(ctx, path, h, o, func(ctx context.Context, w *stream) error {
-		if over, ok := s.(*Overlay); ok && over.base.Bound() == have {
-			return w.changes(ctx, base, over.delta)
-		}
-		return w.difference(ctx, base, s)
-	})
-}
-
-func write(ctx context.Context, path string, h Header, o Options, rows func(context.Context, *stream) error) (Written, error) {
-	w, err := CreateWith(path, h, o)
+	c, err := difference(base, s, path)
 	if err != nil {
 		return Written{}, err
 	}
-	if err := rows(ctx, &stream{w: w}); err != nil {
+	return c.publish(ctx, path, o)
+}
+
+// content is what is to be written.
+type content struct {
+	head Header
+	rows func(ctx context.Context, s *stream) error
+}
+
+// whole is all of a state.
+func whole(s State) (content, error) {
+	h := s.Header()
+	if h.Base != nil {
+		return content{}, errNoState
+	}
+	return content{h, func(ctx context.Context, to *stream) error { return to.state(ctx, s) }}, nil
+}
+
+// difference is what makes a state of its base.
+func difference(base *Reader, s State, path string) (content, error) {
+	h, have := s.Header(), base.Bound()
+	if h.Base != nil {
+		return content{}, errNoState
+	}
+	h.Base = &recovery.Ancestor{Position: have.Position, Digest: have.Digest}
+	if err := checkBase(base, h, path); err != nil {
+		return content{}, err
+	}
+	return content{h, func(ctx context.Context, to *stream) error {
+		if over, ok := s.(*Overlay); ok && over.base.Bound() == have {
+			return to.changes(ctx, base, over.delta)
+		}
+		return to.difference(ctx, base, s)
+	}}, nil
+}
+
+var errNoState = fmt.Errorf("%w: an incremental snapshot is no state: lay it over its base", ErrKind)
+
+func (c content) publish(ctx context.Context, path string, o Options) (Written, error) {
+	w, err := CreateWith(path, c.head, o)
+	if err != nil {
+		return Written{}, err
+	}
+	return c.writeTo(ctx, w)
+}
+
+// writeTo closes or aborts w.
+func (c content) writeTo(ctx context.Context, w *Writer) (Written, error) {
+	if err := c.rows(ctx, &stream{w: w}); err != nil {
 		return Written{}, errors.Join(err, w.Abort())
 	}
 	if err := w.Close(); err != nil {
@@ -71,18 +101,18 @@ func (s *stream) state(ctx context.Context, from State) error {
 		Epoch: h.Epoch, Position: h.Position, Pools: from.Pools(),
 		Blobs: tee[Blob]{from.Blobs(), s.w.Blob}, Registrations: from.Registrations(), Pooled: from.Pooled(),
 	})
-	totals, err := countTotals(ctx, merge.Fill, Counts{})
+	totals, err := merge.count(ctx, Counts{})
 	if err != nil {
 		return err
 	}
 	s.w.totals = &totals
-	if err := copyTable(ctx, s, from.Registrations(), s.w.Registration); err != nil {
+	if err := copyTable(ctx, from.Registrations(), s.w.Registration); err != nil {
 		return err
 	}
-	if err := copyTable(ctx, s, from.Pooled(), s.w.Pooled); err != nil {
+	if err := copyTable(ctx, from.Pooled(), s.w.Pooled); err != nil {
 		return err
 	}
-	return copyTable(ctx, s, poolCursor(from.Pools()), s.w.Pool)
+	return copyTable(ctx, poolCursor(from.Pools()), s.w.Pool)
 }
 
 // tee gives every row that passes to a writer.
@@ -147,19 +177,19 @@ func (s *stream) changes(ctx context.Context, base, delta *Reader) error {
 	return copyChanges(ctx, s, &memory[Pool, *Pool]{rows: base.pools}, delta.PoolDeltas(), s.w.Pool)
 }
 
-func copyTable[R any](ctx context.Context, s *stream, from Cursor[R], put func(*R) error) error {
-	for {
-		if err := s.step(ctx); err != nil {
-			return err
-		}
-		row, err := from.Next()
-		if row == nil || err != nil {
-			return err
-		}
-		if err := put(row); err != nil {
-			return err
+func copyTable[R any](ctx context.Context, from Cursor[R], put func(*R) error) error {
+	for ctx.Err() == nil {
+		for range ctxEvery {
+			row, err := from.Next()
+			if row == nil || err != nil {
+				return err
+			}
+			if err := put(row); err != nil {
+				return err
+			}
 		}
 	}
+	return context.Cause(ctx)
 }
 
 func copyChanges[R comparable, P Row[R]](ctx context.Context, s *stream, base Seeker[R], delta DeltaCursor[R], put func(*R) error) error {

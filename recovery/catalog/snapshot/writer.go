@@ -1,8 +1,11 @@
 package snapshot
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
+	"math/bits"
 	"path/filepath"
 
 	"github.com/recoverd/recoverd/recovery"
@@ -49,18 +52,19 @@ type Writer struct {
 	d      damage
 	head   Header
 	parts  []*part // the last one is under way
-	press  press
 	digest *contentDigest
 	totals *Totals // if they are known before the end
 	result Written
 
-	table Table // the one being written
-	block []byte
-	rows  uint32   // in block
-	taken uint64   // rows in all
-	last  [64]byte // key of the last row; a short key's tail is zero
-	first [32]byte // of the block's first key
-	any   bool     // the table has a row
+	table   Table // the one being written
+	slab    slab
+	lengths []byte   // of the rows in the block under way
+	rows    uint32   // their number
+	taken   uint64   // rows in all, but for the block under way
+	pools   int      // rows of the last table
+	last    [64]byte // key of the last row; a short key's tail is zero
+	first   [32]byte // of the block's first key
+	any     bool     // the table has a row
 
 	err  error // sticks; nothing is published after it
 	done bool
@@ -90,8 +94,9 @@ func CreateWith(path string, h Header, o Options) (*Writer, error) {
 func newWriter(to storage, path string, h Header, o Options) (*Writer, error) {
 	w := &Writer{
 		to: to, name: o.Name, limit: o.MaxChunk, notify: o.Progress, d: damage{path}, head: h, digest: newContentDigest(),
-		table: Blobs, block: make([]byte, blockHeader, blockMax),
+		table: Blobs,
 	}
+	w.slab.begin()
 	if w.name == nil {
 		w.name = func(_ recovery.Bound, c Chunk) string { return ChunkName(filepath.Base(path), c) }
 	}
@@ -118,17 +123,82 @@ func (w *Writer) part() *part { return w.parts[len(w.parts)-1] }
 
 // Blob adds a row. Errors wrap ErrOrder, naming both keys, or ErrRow, or are
 // those of writing; after one only Abort is useful.
-func (w *Writer) Blob(b *Blob) error { return put(w, Blobs, b) }
+func (w *Writer) Blob(b *Blob) error {
+	shared, err := w.follow(Blobs, b.ID[:])
+	if err != nil || !b.fits(w.head.Position) {
+		return w.refuse(err, b)
+	}
+	f := b.flags()
+	if w.took(b.appendRow(w.slab.buf, shared, f), b.ID[:]) {
+		return nil
+	}
+	return w.next(func(dst []byte) []byte { return b.appendRow(dst, 0, f) }, b.ID[:])
+}
 
 // Registration adds a row; see Blob.
-func (w *Writer) Registration(r *Registration) error { return put(w, Registrations, r) }
+func (w *Writer) Registration(r *Registration) error {
+	shared, err := w.follow(Registrations, r.Key[:])
+	if err != nil || !r.fits(w.head.Position) {
+		return w.refuse(err, r)
+	}
+	f := r.flags()
+	if w.took(r.appendRow(w.slab.buf, shared, f), r.Key[:]) {
+		return nil
+	}
+	return w.next(func(dst []byte) []byte { return r.appendRow(dst, 0, f) }, r.Key[:])
+}
 
 // Pooled adds a row; see Blob.
-func (w *Writer) Pooled(p *Pooled) error { return put(w, PooledRegistrations, p) }
+func (w *Writer) Pooled(p *Pooled) error {
+	shared, err := w.follow(PooledRegistrations, p.Key[:])
+	if err != nil || !p.fits(w.head.Position) {
+		return w.refuse(err, p)
+	}
+	f := p.flags()
+	if w.took(p.appendRow(w.slab.buf, shared, f), p.Key[:]) {
+		return nil
+	}
+	return w.next(func(dst []byte) []byte { return p.appendRow(dst, 0, f) }, p.Key[:])
+}
 
 // Pool adds a row; see Blob. At most MaxPools are accepted, dropped ones among
 // them.
-func (w *Writer) Pool(p *Pool) error { return put(w, Pools, p) }
+func (w *Writer) Pool(p *Pool) error {
+	shared, err := w.follow(Pools, p.ID[:])
+	if err == nil {
+		err = w.roomForPool()
+	}
+	if err != nil || !p.fits(w.head.Position) {
+		return w.refuse(err, p)
+	}
+	f := p.flags()
+	if w.took(p.appendRow(w.slab.buf, shared, f), p.ID[:]) {
+		return nil
+	}
+	return w.next(func(dst []byte) []byte { return p.appendRow(dst, 0, f) }, p.ID[:])
+}
+
+func (w *Writer) roomForPool() error {
+	if w.pools++; w.pools > MaxPools {
+		return w.fail(fmt.Errorf("%w: more than %d pools", ErrRow, MaxPools))
+	}
+	return nil
+}
+
+// refuse reports why a row cannot be added: err, or what is wrong about it.
+func (w *Writer) refuse(err error, row interface {
+	Entry
+	fits(position uint64) bool
+}) error {
+	switch {
+	case err != nil:
+		return err
+	case row.fits(math.MaxUint64):
+		return w.fail(fmt.Errorf("%w: %x of %v names a position beyond the snapshot's, %d: %+v",
+			ErrRow, row.RowKey(), row.Table(), w.head.Position, row))
+	}
+	return w.fail(fmt.Errorf("%w: %x of %v has values that do not fit together: %+v", ErrRow, row.RowKey(), row.Table(), row))
+}
 
 // DropBlob, in an incremental snapshot, drops a key that its base has. Errors are
 // those of Blob.
@@ -148,82 +218,79 @@ func (w *Writer) drop(t Table, key []byte) error {
 	if err != nil {
 		return err
 	}
+	if t == Pools {
+		if err := w.roomForPool(); err != nil {
+			return err
+		}
+	}
 	if w.head.Base == nil {
 		return w.fail(fmt.Errorf("%w: a full snapshot drops nothing, not %x of %v", ErrRow, key, t))
 	}
-	return w.append(w.digest.addDrop(t, key), key, shared)
-}
-
-// put adds a row of any table.
-func put[R any, P Row[R]](w *Writer, t Table, row P) error {
-	key := row.RowKey()
-	shared, err := w.follow(t, key)
-	if err != nil {
-		return err
+	if w.took(appendDrop(w.slab.buf, key, shared), key) {
+		return nil
 	}
-	if err := row.check(); err != nil {
-		return w.fail(err)
-	}
-	if row.newest() > w.head.Position {
-		return w.fail(fmt.Errorf("%w: %x of %v names position %d, beyond the snapshot's %d",
-			ErrRow, key, t, row.newest(), w.head.Position))
-	}
-	return w.append(add(w.digest, t, row), key, shared)
+	return w.next(func(dst []byte) []byte { return appendDrop(dst, key, 0) }, key)
 }
 
 // follow checks that a key may come next, and returns how much of it the key
 // before it shares.
 func (w *Writer) follow(t Table, key []byte) (shared int, err error) {
-	switch {
-	case w.err != nil:
-		return 0, w.err
-	case w.done:
-		return 0, ErrClosed
-	}
-	if t != w.table {
+	if t != w.table || w.err != nil || w.done {
 		if err := w.enter(t); err != nil {
 			return 0, err
 		}
 	}
-	if t == Pools && w.digest.tables[t-1].rows == MaxPools {
-		return 0, w.fail(fmt.Errorf("%w: more than %d pools", ErrRow, MaxPools))
-	}
 	if !w.any {
 		return 0, nil
 	}
-	shared = commonPrefix(w.last[:], key)
-	if shared == len(key) || key[shared] < w.last[shared] {
+	// Ids look random, so a word nearly always tells.
+	before, next := binary.BigEndian.Uint64(w.last[:]), binary.BigEndian.Uint64(key)
+	if next > before {
+		return bits.LeadingZeros64(before^next) / 8, nil
+	}
+	if shared = commonPrefix(w.last[:], key); shared == len(key) || key[shared] < w.last[shared] {
 		return 0, w.fail(fmt.Errorf("%w: in %v %x follows %x", ErrOrder, t, key, w.last[:len(key)]))
 	}
 	return shared, nil
 }
 
-// append puts a row into the block, or begins the next block with it.
-func (w *Writer) append(plain, key []byte, shared int) error {
-	omitted := shared // bytes of the key that the shared prefix saves
-	if w.table != Blobs && plain[1]&rowNative != 0 {
-		omitted = min(shared, 32)
+// took makes longer, which has a row more, the slab, if the block may be so long.
+func (w *Writer) took(longer, key []byte) bool {
+	if w.rows == 0 || !w.slab.fits(longer) {
+		return false
 	}
-	if len(w.block)-blockHeader+len(plain)-omitted > blockPayload {
-		if err := w.endBlock(); err != nil {
-			return err
-		}
-	}
-	if w.rows == 0 {
-		shared, omitted = 0, 0
-		copy(w.first[:], key)
-	}
-	w.block = append(w.block, byte(shared), plain[1])
-	w.block = append(w.block, plain[2+omitted:]...)
+	w.lengths = append(w.lengths, byte(len(longer)-len(w.slab.buf)))
+	w.slab.buf = longer
 	w.rows++
+	moveID((*[32]byte)(w.last[:32]), (*[32]byte)(key))
+	if len(key) == 64 {
+		moveID((*[32]byte)(w.last[32:]), (*[32]byte)(key[32:]))
+	}
+	return true
+}
+
+// next begins a block with a row in plain form.
+func (w *Writer) next(plain func(dst []byte) []byte, key []byte) error {
+	if err := w.endBlock(); err != nil {
+		return err
+	}
+	before := len(w.slab.buf)
+	w.slab.buf = plain(w.slab.buf)
+	w.lengths = append(w.lengths, byte(len(w.slab.buf)-before))
+	w.rows, w.any = 1, true
+	copy(w.first[:], key)
 	copy(w.last[:], key)
-	w.any = true
 	return nil
 }
 
 // enter ends the table being written and begins a later one.
 func (w *Writer) enter(t Table) error {
-	if t < w.table {
+	switch {
+	case w.err != nil:
+		return w.err
+	case w.done:
+		return ErrClosed
+	case t < w.table:
 		return w.fail(fmt.Errorf("%w: a row of %v after %v", ErrOrder, t, w.table))
 	}
 	if err := w.endBlock(); err != nil {
@@ -233,28 +300,40 @@ func (w *Writer) enter(t Table) error {
 	return nil
 }
 
-// endBlock hands the block over to be written, in a new file where this one is
-// full.
+// endBlock seals the block under way, for a new file where this one is full.
 func (w *Writer) endBlock() error {
 	if w.rows == 0 {
 		return nil
 	}
-	raw := sealBlock(w.block, w.table, w.rows)
-	length := len(raw) + crcLength
+	length := w.slab.seal(w.table, w.rows)
 	if p := w.part(); w.limit > 0 && p.index.blocks() > 0 && p.sizeWith(length) > w.limit {
+		if err := w.flush(w.slab.start); err != nil {
+			return err
+		}
 		if err := w.begin(); err != nil {
 			return err
 		}
 	}
-	w.part().add(w.table, w.first, length, w.rows)
+	p := w.part()
+	w.slab.jobs = append(w.slab.jobs, hashJob{
+		from: p.out, d: w.d, table: w.table, block: p.add(w.table, w.first, length, w.rows), lengths: w.lengths,
+	})
+	w.slab.begin()
 	w.taken += uint64(w.rows)
-	var failed bool
-	if w.block, failed = w.press.put(w.part(), raw); failed {
-		return w.fail(w.press.flush())
-	}
-	w.rows, w.first = 0, [32]byte{}
+	w.rows, w.first, w.lengths = 0, [32]byte{}, w.digest.lengths()
 	if w.notify != nil {
 		w.notify(w.taken)
+	}
+	if w.slab.start < slabSize {
+		return nil
+	}
+	return w.flush(w.slab.start - int((p.written+int64(w.slab.start))%slabPage))
+}
+
+// flush writes sealed blocks, n bytes.
+func (w *Writer) flush(n int) error {
+	if err := w.slab.flush(w.part(), n, w.digest); err != nil {
+		return w.fail(err)
 	}
 	return nil
 }
@@ -270,8 +349,7 @@ func (w *Writer) Abort() error {
 		return nil
 	}
 	w.done = true
-	w.digest.stop()
-	_ = w.press.flush() // told already, or of no interest any more
+	_ = w.digest.stop() // told already, or of no interest any more
 	var errs []error
 	for _, p := range w.parts {
 		errs = append(errs, p.out.Abort())

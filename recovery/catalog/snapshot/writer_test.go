@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -83,6 +84,8 @@ func TestBadHeaders(t *testing.T) {
 		"control":            {Stamp: recovery.Stamp{Network: "a\nb"}},
 		"ancestor of itself": {Stamp: good, Ancestors: []recovery.Ancestor{{Position: 10}}},
 		"ancestors twice":    {Stamp: good, Ancestors: []recovery.Ancestor{{Position: 3}, {Position: 3}}},
+		"its own base":       {Stamp: good, Base: &recovery.Ancestor{Position: 10}},
+		"a later base":       {Stamp: good, Base: &recovery.Ancestor{Position: 11}},
 		"many ancestors":     {Stamp: good, Ancestors: make([]recovery.Ancestor, MaxAncestors+1)},
 	} {
 		if _, err := Create(filepath.Join(dir, "x"), h); !errors.Is(err, ErrRow) {
@@ -138,9 +141,9 @@ func checkDir(t *testing.T, dir string, want ...string) {
 	}
 }
 
-// TestFullDisk fails at every write, every read and the commit in turn: the
-// error is told, the file before it stays, and nothing is left behind. Hazards
-// 47, 51, 53.
+// TestFullDisk fails at every write, every read, every flush and every renaming
+// in turn: the error is told, the file before it stays, and nothing is left
+// behind. Hazards 47, 51, 53.
 func TestFullDisk(t *testing.T) {
 	old, next := state(3), state(2000)
 	for _, short := range []bool{false, true} {
@@ -148,29 +151,73 @@ func TestFullDisk(t *testing.T) {
 			path := old.write(t)
 			before := readFile(t, path)
 			f := &faults{failAt: failAt, short: short}
-			to := faultyStorage{directory{filepath.Dir(path), "state"}, f}
-			w, err := newWriter(to, path, next.head, Options{})
-			if err == nil {
-				err = next.put(w)
-			}
-			if err == nil {
-				err = w.Close()
-			} else if closeErr := w.Close(); !errors.Is(closeErr, errFault) {
-				t.Errorf("call %d, short %v: Close says %v", failAt, short, closeErr)
-			}
+			_, err := writeFaulty(next, path, f, 0)
 			if done = !f.reached(); done {
 				if err != nil || string(readFile(t, path)) == string(before) {
 					t.Errorf("without a fault: %v", err)
 				}
 			} else {
-				if !errors.Is(err, errFault) && !isCorrupt(err) && !errors.Is(err, io.ErrUnexpectedEOF) {
-					t.Errorf("call %d, short %v: error %v", failAt, short, err)
-				}
+				checkFault(t, failAt, err)
 				if string(readFile(t, path)) != string(before) {
 					t.Errorf("call %d, short %v: the old file is gone", failAt, short)
 				}
 			}
 			checkDir(t, filepath.Dir(path), filepath.Base(path))
+		}
+	}
+}
+
+// writeFaulty writes a state where things go wrong. What was told while rows were
+// given is told again by Close.
+func writeFaulty(s *tables, path string, f *faults, limit int64) (Written, error) {
+	w, err := newWriter(faultyStorage{directory{path: filepath.Dir(path), hint: "state"}, f}, path, s.head, Options{MaxChunk: limit})
+	if err == nil {
+		err = s.put(w)
+	}
+	if closeErr := w.Close(); err == nil {
+		err = closeErr
+	} else if !errors.Is(closeErr, errFault) {
+		err = fmt.Errorf("%w, but Close says %w", err, closeErr)
+	}
+	return w.Written(), err
+}
+
+func checkFault(t *testing.T, call int64, err error) {
+	t.Helper()
+	if !errors.Is(err, errFault) && !isCorrupt(err) && !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("call %d: error %v", call, err)
+	}
+}
+
+// TestFullDiskWithChunks: of a set either all files have their names, or they
+// are no snapshot; and no other file is left behind.
+func TestFullDiskWithChunks(t *testing.T) {
+	s := state(4000)
+	for failAt, done := int64(1), false; !done; failAt++ {
+		path := filepath.Join(t.TempDir(), "state.rsnap")
+		f := &faults{failAt: failAt}
+		written, err := writeFaulty(s, path, f, 1)
+		names, globErr := filepath.Glob(filepath.Join(filepath.Dir(path), "*"))
+		if globErr != nil {
+			t.Fatal(globErr)
+		}
+		slices.Sort(names)
+		r, openErr := OpenSet(names...)
+		if done = !f.reached(); done {
+			if err != nil || openErr != nil || len(written.Names) != len(names) || len(names) < 4 {
+				t.Fatalf("without a fault: %v, %v, %q", err, openErr, names)
+			}
+			if err := errors.Join(r.Verify(t.Context()), r.Close()); err != nil {
+				t.Error(err)
+			}
+			continue
+		}
+		checkFault(t, failAt, err)
+		if !errors.Is(openErr, ErrChunk) {
+			t.Errorf("call %d: %q are a snapshot: %v", failAt, names, openErr)
+		}
+		if hidden, err := filepath.Glob(filepath.Join(filepath.Dir(path), ".*")); len(hidden) > 0 {
+			t.Errorf("call %d: left behind: %q, %v", failAt, hidden, err)
 		}
 	}
 }

@@ -143,6 +143,16 @@ func (d *Disk) Plant(number uint32, id recovery.BlobID, data []byte) {
 	d.used += int64(len(data))
 }
 
+// Lose takes a piece away, as another program would.
+func (d *Disk) Lose(number uint32, id recovery.BlobID) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if s := d.mounted.shards[number]; s != nil {
+		delete(s.live, id)
+		delete(s.lasting, id)
+	}
+}
+
 // Read returns what a process sees under a piece's final name.
 func (d *Disk) Read(number uint32, id recovery.BlobID) (data []byte, ok bool) {
 	d.mu.Lock()

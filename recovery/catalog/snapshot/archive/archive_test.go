@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -109,6 +110,20 @@ func TestLabelIsThatOfTheData(t *testing.T) {
 	}
 	if _, err := a.OpenEntry(t.Context(), Entry{Name: wrong}); !errors.As(err, &misnamed) {
 		t.Errorf("open: %v", err)
+	}
+	i := createOver(t, a, e, state{position: 20})
+	for what, change := range map[string]func(n *Name){
+		"digest": func(n *Name) { n.Digest[7] ^= 1 },
+		"base":   func(n *Name) { n.Base++ },
+		"kind":   func(n *Name) { n.Kind, n.Base = snapshot.Full, 0 },
+	} {
+		n := i.Name
+		change(&n)
+		write(t, a, File{Name: n}.String(), read(t, a, i.Files()[0].String()))
+		got := list(t, a).Find(n)
+		if misnamed := check[*MisnamedError](t, got.Err); got.Status != Damaged || misnamed.What != what {
+			t.Errorf("%s: %+v", what, got)
+		}
 	}
 }
 
@@ -298,29 +313,146 @@ func TestPruneSparesWhatIsRead(t *testing.T) {
 	}
 }
 
-// Who opens a snapshot while it is being removed is told that it is gone.
+// Who opens a snapshot while it is being removed waits, and is told that it is
+// gone; or gets it, where it stays after all.
 func TestOpenDuringPrune(t *testing.T) {
-	a := newArchive(t, "")
-	old := create(t, a, state{position: 1}, 0)
-	create(t, a, state{position: 2}, 0)
-	opened := make(chan error, 1)
-	a.disk = hooked{osDisk{}, func(step string) error {
-		if strings.HasPrefix(step, "remove full-1-") {
+	for _, goes := range []bool{true, false} {
+		a := newArchive(t, "")
+		e := create(t, a, state{position: 1}, 0)
+		synctest.Test(t, func(t *testing.T) {
+			c := &claims{a: a}
+			if c.inUse(e) {
+				t.Fatal("nobody uses it")
+			}
+			opened := make(chan error)
 			go func() {
-				h, err := a.OpenEntry(context.Background(), old)
+				h, err := a.OpenEntry(context.Background(), e)
 				if err == nil {
 					err = h.Close()
 				}
 				opened <- err
 			}()
-		}
-		return nil
-	}}
-	if _, err := a.Prune(t.Context(), Policy{Fulls: 1}); err != nil {
-		t.Error(err)
+			synctest.Wait() // it waits for its turn
+			if goes {
+				if err := a.remove(e); err != nil {
+					t.Error(err)
+				}
+			}
+			c.release()
+			if err := <-opened; goes != errors.Is(err, ErrGone) || !goes && err != nil {
+				t.Errorf("goes %v: %v", goes, err)
+			}
+		})
 	}
-	if err := <-opened; !errors.Is(err, ErrGone) {
-		t.Errorf("opened: %v", err)
+}
+
+// A lock that others hold is waited for as long as the context lasts.
+func TestLockIsWaitedFor(t *testing.T) {
+	a := newArchive(t, "")
+	unlock, err := a.lock(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unlock()
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(errTest)
+	if _, err := a.Prune(ctx, Policy{}); !errors.Is(err, errTest) {
+		t.Errorf("prune: %v", err)
+	}
+	if _, err := a.CreateFull(ctx, state{position: 1}, CreateOptions{}); !errors.Is(err, errTest) || len(inDir(t, a)) != 0 {
+		t.Errorf("create: %v, %q", err, inDir(t, a))
+	}
+}
+
+// A directory that changes is read again until two readings agree on what is
+// not whole.
+func TestListSettles(t *testing.T) {
+	whole := Listing{Entries: []Entry{full(1)}}
+	half := Listing{Entries: []Entry{in(3, as(Incomplete, full(1)))}}
+	otherHalf := Listing{Entries: []Entry{in(3, as(Incomplete, full(2)))}}
+	gone := fmt.Errorf("open: %w", os.ErrNotExist)
+	type reading struct {
+		l   Listing
+		err error
+	}
+	for name, c := range map[string]struct {
+		readings []reading // the last one again and again
+		want     Listing
+		err      error
+		reads    int
+	}{
+		"at once":             {[]reading{{whole, nil}}, whole, nil, 1},
+		"published meanwhile": {[]reading{{half, nil}, {whole, nil}, {whole, nil}}, whole, nil, 3},
+		"removed meanwhile":   {[]reading{{Listing{}, gone}, {whole, nil}}, whole, nil, 2},
+		"really incomplete":   {[]reading{{half, nil}}, half, nil, 2},
+		"one after another":   {[]reading{{half, nil}, {otherHalf, nil}, {Listing{}, gone}, {otherHalf, nil}}, otherHalf, nil, 4},
+		"cannot be read":      {[]reading{{Listing{}, errTest}}, Listing{}, errTest, 1},
+		"never the same":      {[]reading{{Listing{}, gone}}, Listing{}, os.ErrNotExist, listTries},
+	} {
+		reads := 0
+		l, err := settled(t.Context(), func(context.Context) (Listing, error) {
+			r := c.readings[min(reads, len(c.readings)-1)]
+			reads++
+			return r.l, r.err
+		})
+		if names(l.Entries) != names(c.want.Entries) || !errors.Is(err, c.err) || reads != c.reads {
+			t.Errorf("%s: %s, %v, after %d", name, names(l.Entries), err, reads)
+		}
+	}
+}
+
+// Whoever lists while others publish and prune sees whole snapshots only.
+func TestListDuringChanges(t *testing.T) {
+	a := newArchive(t, "")
+	create(t, a, state{position: 1}, 0)
+	stop, seen := make(chan struct{}), make(chan int)
+	for range 2 {
+		go func() {
+			sets := 0
+			for {
+				select {
+				case <-stop:
+					seen <- sets
+					return
+				default:
+				}
+				l, err := a.List(context.Background())
+				if err != nil {
+					t.Error(err)
+				}
+				for _, e := range l.Entries {
+					if e.Status != Complete {
+						t.Errorf("%v is %s: %v", e.Name, e.Status, e.Err)
+					}
+					if e.Chunks > 0 {
+						sets++
+					}
+				}
+			}
+		}()
+	}
+	for i := range 15 {
+		e := create(t, a, state{position: chunkBlobs}, chunkMax)
+		if i%2 == 0 {
+			create(t, a, state{position: chunkBlobs + 1}, 0)
+			if _, err := a.Prune(t.Context(), Policy{Fulls: 1}); err != nil {
+				t.Error(err)
+			}
+		}
+		unlock, err := a.lock(t.Context())
+		if err == nil {
+			for _, e := range list(t, a).Entries {
+				err = errors.Join(err, a.remove(e))
+			}
+			unlock()
+		}
+		if err != nil || e.Chunks < 2 {
+			t.Fatal(err)
+		}
+	}
+	close(stop)
+	if n := <-seen + <-seen; n == 0 {
+		t.Error("no set was ever seen")
 	}
 }
 

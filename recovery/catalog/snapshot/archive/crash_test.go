@@ -100,10 +100,11 @@ sync DIR`
 // A step that fails fails the creation: what was there stays, nothing half is
 // listed, and the next attempt succeeds. Hazards 46 and 47: flushing counts.
 func TestEveryStepOfCreationMayFail(t *testing.T) {
+	old := newArchive(t, "")
+	create(t, old, state{position: 10}, 0)
 	for _, chunk := range []int64{0, chunkMax} {
 		for failAt, done := 1, false; !done; failAt++ {
-			a := newArchive(t, "")
-			create(t, a, state{position: 10}, 0)
+			a := copied(t, old)
 			f := &failing{failAt: failAt}
 			a.disk = hooked{osDisk{}, f.before}
 			_, err := a.CreateFull(t.Context(), state{position: chunkBlobs}, CreateOptions{MaxChunk: chunk})
@@ -111,6 +112,9 @@ func TestEveryStepOfCreationMayFail(t *testing.T) {
 			afterwards := strings.HasPrefix(f.failed, "remove") // of the draft: nobody's concern
 			if (err == nil) != (done || afterwards) || err != nil && !errors.Is(err, errTest) {
 				t.Fatalf("step %d: %v", failAt, err)
+			}
+			if all := names(list(t, a).Entries); err != nil && all != "full-10" {
+				t.Fatalf("step %d, %s: there are %s after an error", failAt, f.failed, all)
 			}
 			a.disk = osDisk{}
 			afterCrash(t, a, "full-10", chunk)
@@ -143,8 +147,9 @@ func afterCrash(t *testing.T, a *Archive, before string, chunk int64) {
 
 // A step that fails fails the pruning; what is kept is there.
 func TestEveryStepOfPruningMayFail(t *testing.T) {
+	old := prunable(t)
 	for failAt, done := 1, false; !done; failAt++ {
-		a := pruned(t, t.TempDir())
+		a := copied(t, old)
 		f := &failing{failAt: failAt}
 		a.disk = hooked{osDisk{}, f.before}
 		_, err := a.Prune(t.Context(), Policy{Fulls: 1})
@@ -156,9 +161,19 @@ func TestEveryStepOfPruningMayFail(t *testing.T) {
 	}
 }
 
-// pruned has a set of chunks and an incremental to be removed.
-func pruned(t testing.TB, dir string) *Archive {
-	a := newArchive(t, dir)
+// copied is an archive with the same files.
+func copied(t testing.TB, from *Archive) *Archive {
+	t.Helper()
+	a := newArchive(t, "")
+	for _, name := range inDir(t, from) {
+		write(t, a, name, read(t, from, name))
+	}
+	return a
+}
+
+// prunable has a set of chunks and an incremental to be removed.
+func prunable(t testing.TB) *Archive {
+	a := newArchive(t, "")
 	e := create(t, a, state{position: chunkBlobs}, chunkMax)
 	createOver(t, a, e, state{position: chunkBlobs + 1})
 	create(t, a, state{position: chunkBlobs + 2}, 0)
@@ -247,10 +262,11 @@ func kill(t *testing.T, task, dir string, chunk int64, killAt int) bool {
 // their locks end with them.
 func TestKillAtEveryStepOfCreation(t *testing.T) {
 	killed := 0
+	old := newArchive(t, "")
+	create(t, old, state{position: 10}, 0)
 	for _, chunk := range []int64{0, chunkMax} {
 		for at := 1; ; at++ {
-			a := newArchive(t, "")
-			create(t, a, state{position: 10}, 0)
+			a := copied(t, old)
 			if !kill(t, "create", a.Dir(), chunk, at) {
 				break
 			}
@@ -264,9 +280,9 @@ func TestKillAtEveryStepOfCreation(t *testing.T) {
 }
 
 func TestKillAtEveryStepOfPruning(t *testing.T) {
-	killed := 0
+	killed, old := 0, prunable(t)
 	for at := 1; ; at++ {
-		a := pruned(t, t.TempDir())
+		a := copied(t, old)
 		if !kill(t, "prune", a.Dir(), 0, at) {
 			break
 		}

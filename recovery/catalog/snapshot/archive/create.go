@@ -28,8 +28,7 @@ type CreateOptions struct {
 // returned.
 //
 // Errors wrap ErrBusy, are a *SpaceError or a *RivalError, or are those of
-// reading the state, of writing and of ctx. When only flushing the directory
-// fails, the name may be there and not survive a power cut.
+// reading the state, of writing and of ctx.
 func (a *Archive) CreateFull(ctx context.Context, s snapshot.State, o CreateOptions) (Entry, error) {
 	return a.create(ctx, o, nil, func(dir string, so snapshot.Options) (snapshot.Written, error) {
 		return snapshot.Write(ctx, dir, s, so)

@@ -36,14 +36,39 @@ func (l Listing) Find(name Name) *Entry {
 }
 
 // List looks at every snapshot, by its ends. It needs no lock: where something
-// is removed meanwhile it looks again. What one file says is never an error.
-func (a *Archive) List(ctx context.Context) (Listing, error) {
+// is removed or published meanwhile it looks again. What one file says is never
+// an error.
+func (a *Archive) List(ctx context.Context) (Listing, error) { return settled(ctx, a.list) }
+
+// settled reads until nothing is left that may only be a moment's view.
+func settled(ctx context.Context, read func(context.Context) (Listing, error)) (Listing, error) {
+	var before []File
 	for try := 1; ; try++ {
-		l, err := a.list(ctx)
-		if !errors.Is(err, fs.ErrNotExist) || try == listTries || ctx.Err() != nil {
+		l, err := read(ctx)
+		switch {
+		case try == listTries || ctx.Err() != nil:
 			return l, err
+		case err != nil && !errors.Is(err, fs.ErrNotExist):
+			return l, err
+		case err == nil && slices.Equal(before, l.incomplete()):
+			return l, nil
+		case err == nil:
+			// A directory is not read at one moment: the first chunk of a set that is being
+			// published or removed may have been seen without the others. Since it comes
+			// last and goes first, what lacks chunks twice really does.
+			before = l.incomplete()
 		}
 	}
+}
+
+// incomplete names the sets that lack chunks.
+func (l Listing) incomplete() (all []File) {
+	for _, e := range l.Entries {
+		if e.Status == Incomplete {
+			all = append(all, e.key())
+		}
+	}
+	return all
 }
 
 // listTries bounds how often a directory that changes is read.
@@ -136,20 +161,21 @@ func (a *Archive) look(key File, set *found) (Entry, error) {
 	case errors.Is(err, fs.ErrNotExist):
 		return e, err
 	default:
-		e.Status, e.Err = judge(err), err
+		e.Status, e.Err = Unreadable, err
+		if IsDamage(err) {
+			e.Status = Damaged
+		}
 	}
 	return e, nil
 }
 
-// judge tells damage from what says nothing about the file.
-func judge(err error) Status {
+// IsDamage reports whether an error of opening or proving a snapshot tells of
+// damage. Others say nothing about the file.
+func IsDamage(err error) bool {
 	var corrupt *snapshot.CorruptError
 	var misnamed *MisnamedError
-	if errors.As(err, &corrupt) || errors.As(err, &misnamed) ||
-		errors.Is(err, snapshot.ErrNotSnapshot) || errors.Is(err, snapshot.ErrChunk) {
-		return Damaged
-	}
-	return Unreadable
+	return errors.As(err, &corrupt) || errors.As(err, &misnamed) ||
+		errors.Is(err, snapshot.ErrNotSnapshot) || errors.Is(err, snapshot.ErrChunk)
 }
 
 // learn takes from an open snapshot what an entry of its name should know, and

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/recoverd/recoverd/recovery/catalog/snapshot"
@@ -56,9 +57,10 @@ func (p *Part) paths() (paths []string) {
 }
 
 // Prove reads all of the files, proves them, and returns what they hold, which
-// is what their name says. Errors are those of snapshot.Open and Verify, a
-// *MisnamedError, or those of ctx.
-func (p *Part) Prove(ctx context.Context) (Entry, error) {
+// is what their name says. base is the full snapshot that an incremental must
+// fit; nil: it is not looked at. Errors are those of snapshot.Open, Verify and
+// Over, a *MisnamedError, or those of ctx and of opening the base.
+func (p *Part) Prove(ctx context.Context, base *Entry) (Entry, error) {
 	e, err := p.a.describe(p.paths())
 	if err != nil {
 		return Entry{}, err
@@ -67,7 +69,21 @@ func (p *Part) Prove(ctx context.Context) (Entry, error) {
 	if err != nil {
 		return Entry{}, err
 	}
-	return e, errors.Join(r.Verify(ctx), r.Close())
+	err = r.Verify(ctx)
+	if err == nil && base != nil {
+		err = p.a.fits(ctx, *base, r)
+	}
+	return e, errors.Join(err, r.Close())
+}
+
+// fits reports whether an incremental is one over base.
+func (a *Archive) fits(ctx context.Context, base Entry, incremental *snapshot.Reader) error {
+	full, err := a.OpenEntry(ctx, base)
+	if err != nil {
+		return err
+	}
+	_, err = snapshot.Over(full.Reader, incremental)
+	return errors.Join(err, full.Close())
 }
 
 // Publish makes the files durable and gives them their names, as CreateFull
@@ -92,18 +108,18 @@ func (p *Part) Keep() error { return p.d.held.Close() }
 // Drop removes the draft.
 func (p *Part) Drop() error { return p.d.drop() }
 
-// DropParts removes the drafts of fetched snapshots up to a position, other than
-// those that somebody has. It waits for the directory's lock.
-func (a *Archive) DropParts(ctx context.Context, position uint64) error {
+// DropParts removes the drafts of fetches, other than those of some snapshots
+// and those that somebody has. It waits for the directory's lock.
+func (a *Archive) DropParts(ctx context.Context, except ...Name) error {
 	unlock, err := a.lock(ctx)
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	return a.dropParts(position)
+	return a.dropParts(func(n Name) bool { return slices.Contains(except, n) })
 }
 
-func (a *Archive) dropParts(position uint64) error {
+func (a *Archive) dropParts(keep func(Name) bool) error {
 	files, err := os.ReadDir(a.cfg.Dir)
 	if err != nil {
 		return fmt.Errorf("list drafts: %w", err)
@@ -113,7 +129,7 @@ func (a *Archive) dropParts(position uint64) error {
 			continue
 		}
 		stem := strings.TrimSuffix(strings.TrimPrefix(f.Name(), "."), partSuffix)
-		if name, err := ParseName(stem); err == nil && name.Position > position {
+		if name, err := ParseName(stem); err == nil && keep(name) {
 			continue
 		}
 		if _, err := a.clear(f.Name()); err != nil {

@@ -88,16 +88,16 @@ func MakePlan(list []Entry, log Range, target uint64) (Plan, error) {
 		return Plan{}, err
 	}
 	c := newChoice(list, log, target)
-	best := c.best(c.clean)
-	if best == nil {
+	route := best(c.clean)
+	if route == nil {
 		return Plan{}, c.refuse(0)
 	}
-	reached := best.reach(log, target)
+	reached := route.reach(log, target)
 	if target != Latest && reached < target || target == Latest && c.ambiguousBeyond(reached) {
 		return Plan{}, c.refuse(reached)
 	}
-	plan := Plan{Route: *best, Position: reached, Newer: c.newer, Passed: c.passed}
-	if from := best.Position(); reached > from {
+	plan := Plan{Route: *route, Position: reached, Newer: c.newer, Passed: c.passed}
+	if from := route.Position(); reached > from {
 		plan.Replay = Range{from + 1, reached}
 	}
 	return plan, nil
@@ -161,18 +161,16 @@ func Routes(list []Entry) (routes []Route) {
 	return routes
 }
 
-// best returns the route to take, or nil.
-func (c *choice) best(routes []Route) *Route {
+// best returns the route to take, or nil. A log has no holes, so that the route
+// that ends furthest also leads furthest.
+func best(routes []Route) *Route {
 	if len(routes) == 0 {
 		return nil
 	}
-	best := slices.MaxFunc(routes, func(a, b Route) int {
-		return cmp.Or(
-			cmp.Compare(a.reach(c.log, c.target), b.reach(c.log, c.target)),
-			cmp.Compare(a.Position(), b.Position()),
-			-cmp.Compare(a.files(), b.files()))
+	r := slices.MaxFunc(routes, func(a, b Route) int {
+		return cmp.Or(cmp.Compare(a.Position(), b.Position()), -cmp.Compare(a.files(), b.files()))
 	})
-	return &best
+	return &r
 }
 
 func (r Route) files() (n int) {
@@ -208,7 +206,7 @@ func same(a, b Entry) bool { return a.Name == b.Name && a.Chunks == b.Chunks }
 // refuse says why the target cannot be reached, given how far the usable ones
 // lead.
 func (c *choice) refuse(reached uint64) error {
-	unsure := c.best(c.unsure)
+	unsure := best(c.unsure)
 	switch {
 	case unsure == nil && len(c.clean) == 0:
 		return &NothingError{Target: c.target, Newer: c.newer}
@@ -224,7 +222,7 @@ func (c *choice) refuse(reached uint64) error {
 // furthestAmbiguous returns the ambiguous route that leads furthest; there is
 // one.
 func (c *choice) furthestAmbiguous() *Route {
-	return c.best(slices.DeleteFunc(slices.Clone(c.unsure), func(r Route) bool { return len(c.faults(r, true)) == 0 }))
+	return best(slices.DeleteFunc(slices.Clone(c.unsure), func(r Route) bool { return len(c.faults(r, true)) == 0 }))
 }
 
 // missing names the first event without which the target is out of reach, and
@@ -234,7 +232,7 @@ func (c *choice) missing(reached uint64) error {
 	if !c.log.Empty() && c.log.First > reached+1 {
 		last = min(last, c.log.First-1)
 	}
-	return &MissingError{Target: c.target, First: reached + 1, Last: last, Log: c.log, From: *c.best(c.clean), Newer: c.newer, Passed: c.passed}
+	return &MissingError{Target: c.target, First: reached + 1, Last: last, Log: c.log, From: *best(c.clean), Newer: c.newer, Passed: c.passed}
 }
 
 // oneNetwork refuses lists whose entries do not belong together.

@@ -53,7 +53,9 @@ func (a *Archive) Prune(ctx context.Context, policy Policy) ([]Verdict, error) {
 			return verdicts, err
 		}
 	}
-	if err := a.dropParts(newest(verdicts)); err != nil {
+	// Fetches of what lies behind the newest are over.
+	at := newest(verdicts)
+	if err := a.dropParts(func(n Name) bool { return n.Position > at }); err != nil {
 		return verdicts, err
 	}
 	return verdicts, a.sync(a.cfg.Dir)
@@ -104,8 +106,9 @@ func (a *Archive) secure(verdicts []Verdict) error {
 }
 
 // Clean removes what killed processes left, and returns the names. What a living
-// one holds stays, and so do parts of a fetch, which it goes on with. It waits
-// for the directory's lock.
+// one holds stays, and so do parts of a fetch, which it goes on with. Chunks
+// without the first of their set count as left: who copies a set here by hand
+// has to begin with the first. It waits for the directory's lock.
 func (a *Archive) Clean(ctx context.Context) (removed []string, err error) {
 	unlock, err := a.lock(ctx)
 	if err != nil {

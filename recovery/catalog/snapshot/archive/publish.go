@@ -51,7 +51,9 @@ func (a *Archive) publish(ctx context.Context, d *draft, paths []string) (Entry,
 		return Entry{}, errors.Join(err, a.hide(paths[1:]))
 	}
 	if err := a.sync(a.cfg.Dir); err != nil {
-		return Entry{}, err
+		// A second flush of these names might succeed and mean nothing (hazard 45): the
+		// next attempt makes new ones.
+		return Entry{}, errors.Join(err, a.hide(paths))
 	}
 	return e, nil
 }
@@ -103,11 +105,11 @@ func (a *Archive) show(path string) error {
 	return nil
 }
 
-// hide takes chunks back whose first one was not published.
+// hide takes names back, the first one first.
 func (a *Archive) hide(paths []string) (err error) {
 	for _, p := range paths {
 		if rm := a.disk.Remove(a.path(filepath.Base(p))); rm != nil && !errors.Is(rm, fs.ErrNotExist) {
-			err = errors.Join(err, fmt.Errorf("take back chunk: %w", rm))
+			err = errors.Join(err, fmt.Errorf("take back: %w", rm))
 		}
 	}
 	return err

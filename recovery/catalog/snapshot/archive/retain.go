@@ -216,7 +216,7 @@ func (r *retention) increments() {
 // and what belongs to it.
 func (r *retention) keepUsed(inUse func(Entry) bool) {
 	c := newChoice(r.entries, Range{}, Latest)
-	for _, e := range c.best(c.clean).Entries() {
+	for _, e := range best(c.clean).Entries() {
 		if !r.kept(e) {
 			r.set(e, true, KeepFurthest)
 		}

@@ -82,6 +82,21 @@ func TestRetentionCountsWhatIsWhole(t *testing.T) {
 	}
 }
 
+// Half of an ambiguous pair would pass for good: it goes together.
+func TestRetainPairs(t *testing.T) {
+	f10, x10 := full(10), full(10, "x")
+	list := []Entry{f10, x10, incr(x10, 11), full(20), full(30)}
+	for name, used := range map[string]Entry{"one of them": f10, "an increment on one": list[2]} {
+		all := Retain(list, Policy{}, func(e Entry) bool { return e.Name == used.Name })
+		if all[0].Keep != true || all[1].Keep != true || all[0].Position != 10 || all[1].Position != 10 {
+			t.Errorf("%s is in use: %s", name, verdicts(all))
+		}
+	}
+	if got := verdicts(Retain(list, Policy{}, nil)); got != "-full-10 -full-10 -incr-10-11 +full-20 +full-30" {
+		t.Error(got)
+	}
+}
+
 func TestRetainTellsWhy(t *testing.T) {
 	f10, f20, f30 := full(10), full(20), full(30)
 	list := []Entry{
@@ -149,7 +164,7 @@ func TestRetentionProperties(t *testing.T) {
 func checkKept(t *rapid.T, list, kept []Entry, policy Policy, used map[File]bool) {
 	// Nothing that could be reached newest is lost.
 	before, after := newChoice(list, Range{}, Latest), newChoice(kept, Range{}, Latest)
-	b, a := before.best(before.clean), after.best(after.clean)
+	b, a := best(before.clean), best(after.clean)
 	if b != nil && (a == nil || a.Position() != b.Position()) {
 		t.Fatalf("the newest was %v, and is %v", b, a)
 	}

@@ -1,6 +1,7 @@
 package transfer
 
 import (
+	"bytes"
 	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
@@ -8,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 
 	"github.com/recoverd/recoverd/recovery"
 	"github.com/recoverd/recoverd/recovery/catalog/snapshot"
@@ -24,6 +26,7 @@ const (
 	MaxFile      = 1 << 40 // bytes of one file
 	MinPiece     = 64 << 10
 	MaxPiece     = 16 << 20
+	maxPosition  = math.MaxInt64
 	DefaultPiece = 4 << 20
 )
 
@@ -48,13 +51,32 @@ type Listed struct {
 	Epoch      uint32           `json:"epoch"`
 	Digest     recovery.Digest  `json:"digest"`
 	Size       int64            `json:"size"`  // bytes of all files
-	Files      []ListedFile     `json:"files"` // one, or the chunks in order
+	Files      fileList         `json:"files"` // one, or the chunks in order
 }
 
 // ListedFile is one file of a snapshot.
 type ListedFile struct {
-	Size   int64 `json:"size"`
-	Pieces []Sum `json:"pieces"` // of every piece, in order
+	Size   int64   `json:"size"`
+	Pieces sumList `json:"pieces"` // of every piece, in order
+}
+
+// The lists in a list are read one by one, so that a text never takes much more
+// memory than it is long (hazard 65).
+type (
+	fileList []ListedFile
+	sumList  []Sum
+)
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (l *fileList) UnmarshalJSON(text []byte) (err error) {
+	*l, err = decodeList[ListedFile](json.NewDecoder(bytes.NewReader(text)), snapshot.MaxChunks)
+	return err
+}
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (l *sumList) UnmarshalJSON(text []byte) (err error) {
+	*l, err = decodeList[Sum](json.NewDecoder(bytes.NewReader(text)), len(text)/(2*sha256.Size))
+	return err
 }
 
 // Sum is the SHA-256 of some bytes.
@@ -68,10 +90,7 @@ func (s Sum) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
 // UnmarshalText reads 64 hex digits.
 func (s *Sum) UnmarshalText(text []byte) error {
-	if n, err := hex.Decode(s[:], text[:min(len(text), 2*len(s))]); err != nil || n != len(s) || len(text) != 2*len(s) {
-		return fmt.Errorf("transfer: %.80q is not a SHA-256", text)
-	}
-	return nil
+	return (*recovery.Digest)(s).UnmarshalText(text)
 }
 
 // sum names the bytes of a file: the SHA-256 of its pieces' sums.
@@ -105,20 +124,42 @@ func (o offer) sum() Sum {
 // wrap ErrDocument, or are those of reading; a list that was cut off is
 // io.ErrUnexpectedEOF.
 func readDocument(r io.Reader) (network string, offers []offer, err error) {
-	limited := &io.LimitedReader{R: r, N: MaxDocument + 1}
-	d, err := decodeDocument(json.NewDecoder(limited))
-	var syntax *json.SyntaxError
-	var kind *json.UnmarshalTypeError
+	src := &source{r: r, left: MaxDocument + 1}
+	d, err := decodeDocument(json.NewDecoder(src))
 	switch {
-	case limited.N == 0:
+	case src.err != nil:
+		return "", nil, src.err
+	case src.left == 0:
 		return "", nil, fmt.Errorf("%w: it has more than %d bytes", ErrDocument, MaxDocument)
-	case errors.As(err, &syntax), errors.As(err, &kind):
-		return "", nil, fmt.Errorf("%w: %w", ErrDocument, err)
+	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, ErrDocument):
+		return "", nil, err
 	case err != nil:
+		return "", nil, fmt.Errorf("%w: %w", ErrDocument, err)
+	}
+	if offers, err = d.offers(); err != nil {
 		return "", nil, err
 	}
-	offers, err = d.offers()
-	return d.Network, offers, err
+	return d.Network, offers, nil
+}
+
+// source tells a bad text from one that could not be read.
+type source struct {
+	r    io.Reader
+	left int64
+	err  error // of reading, and not the end
+}
+
+// Read implements io.Reader.
+func (s *source) Read(b []byte) (int, error) {
+	if s.left == 0 {
+		return 0, io.EOF
+	}
+	n, err := s.r.Read(b[:min(int64(len(b)), s.left)])
+	s.left -= int64(n)
+	if err != nil && err != io.EOF {
+		s.err = err
+	}
+	return n, err
 }
 
 // decodeDocument refuses what is too much before it is in memory: the version
@@ -140,7 +181,7 @@ func decodeDocument(dec *json.Decoder) (d Document, err error) {
 		case "piece":
 			err = dec.Decode(&d.Piece)
 		case "snapshots":
-			err = d.decodeSnapshots(dec)
+			d.Snapshots, err = decodeList[Listed](dec, MaxSnapshots)
 		default:
 			err = fmt.Errorf("%w: unknown key %.40q", ErrDocument, key)
 		}
@@ -160,21 +201,23 @@ func decodeDocument(dec *json.Decoder) (d Document, err error) {
 	return d, nil
 }
 
-func (d *Document) decodeSnapshots(dec *json.Decoder) error {
+// decodeList reads an array of at most so many elements.
+func decodeList[E any](dec *json.Decoder, most int) (all []E, err error) {
+	dec.DisallowUnknownFields()
 	if err := expect(dec, json.Delim('[')); err != nil {
-		return err
+		return nil, err
 	}
 	for dec.More() {
-		if len(d.Snapshots) == MaxSnapshots {
-			return fmt.Errorf("%w: more than %d snapshots", ErrDocument, MaxSnapshots)
+		if len(all) == most {
+			return nil, fmt.Errorf("%w: an array has more than %d elements", ErrDocument, most)
 		}
-		var l Listed
-		if err := dec.Decode(&l); err != nil {
-			return err
+		var e E
+		if err := dec.Decode(&e); err != nil {
+			return nil, err
 		}
-		d.Snapshots = append(d.Snapshots, l)
+		all = append(all, e)
 	}
-	return expect(dec, json.Delim(']'))
+	return all, expect(dec, json.Delim(']'))
 }
 
 func expect(dec *json.Decoder, want json.Delim) error {
@@ -219,7 +262,7 @@ func (d *Document) offer(l *Listed) (offer, error) {
 		return offer{}, err
 	}
 	if l.Kind != name.Kind.String() || l.Base != name.Base || l.Position != name.Position ||
-		archive.ShortOf(l.Digest) != name.Digest || (l.BaseDigest != nil) != (name.Kind == snapshot.Incremental) {
+		l.Position > maxPosition || archive.ShortOf(l.Digest) != name.Digest || (l.BaseDigest != nil) != (name.Kind == snapshot.Incremental) {
 		return offer{}, fmt.Errorf("%v says otherwise than its name", name)
 	}
 	o := offer{piece: d.Piece, files: l.Files, Entry: archive.Entry{

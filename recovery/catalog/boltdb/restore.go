@@ -1,0 +1,180 @@
+package boltdb
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/recoverd/recoverd/recovery/catalog/snapshot"
+)
+
+// Config says how a state is restored.
+type Config struct {
+	// BatchRows is how many rows are put in one transaction; default 8,192, which
+	// takes about 5 MiB of memory.
+	BatchRows int
+	// Progress is called now and then with the rows loaded so far, from the
+	// goroutine that loads; nil: it is not.
+	Progress func(rows uint64)
+
+	step func(step string) // tests: what was just done
+	disk disk              // tests: faults
+}
+
+func (c Config) withDefaults() Config {
+	if c.BatchRows == 0 {
+		c.BatchRows = 8 << 10
+	}
+	if c.step == nil {
+		c.step = func(string) {}
+	}
+	if c.disk == nil {
+		c.disk = realDisk{}
+	}
+	return c
+}
+
+// Validate reports the first value that makes no sense.
+func (c Config) Validate() error {
+	if c.BatchRows < 0 || c.BatchRows > 1<<20 {
+		return fmt.Errorf("boltdb: batches of %d rows, want 1 to %d", c.BatchRows, 1<<20)
+	}
+	return nil
+}
+
+// Result says what was restored.
+type Result struct {
+	snapshot.Summary
+	Bytes int64 // the file's size
+	// Prepare, Load and Durable are what the phases took. The first includes
+	// reading all of a state that does not know its digest, the last the proof.
+	Prepare, Load, Durable time.Duration
+}
+
+// The steps of a restore, in their order.
+const (
+	stepPrepared = "prepared"
+	stepLoading  = "loading" // after each transaction
+	stepLoaded   = "loaded"
+	stepFlushed  = "flushed" // durable, under the temporary name
+	stepVerified = "verified"
+	stepRenamed  = "renamed"
+)
+
+// Restore makes path hold the state. It has three phases (DESIGN 8): prepare an
+// empty place beside path, under a lock; load without a flush; make that
+// durable, prove it by reading it back, and rename it. So path holds what it
+// held, or all of the new state with its position, at any moment; who has the
+// old file open keeps it. The temporary name is the mark of an unfinished load:
+// it is removed by the next Restore, which begins again.
+//
+// Errors wrap ErrBusy, ErrVerify or those of Summarize, or are those of reading
+// the state, of writing and of ctx. After one path is as it was, except when
+// only flushing its directory failed: then the new name may or may not survive
+// a power cut.
+func Restore(ctx context.Context, s snapshot.State, path string, c Config) (Result, error) {
+	if err := c.Validate(); err != nil {
+		return Result{}, err
+	}
+	r := restore{path: path, draft: draftName(path), cfg: c.withDefaults(), from: s}
+	held, err := lock(path)
+	if err != nil {
+		return Result{}, fmt.Errorf("restore %s: %w", path, err)
+	}
+	if err := r.run(ctx); err != nil {
+		return Result{}, errors.Join(fmt.Errorf("restore %s: %w", path, errors.Join(err, r.removeDraft())), held.Close())
+	}
+	return r.result, held.Close()
+}
+
+// restore is one restore under way.
+type restore struct {
+	path, draft string
+	cfg         Config
+	from        snapshot.State
+	result      Result
+}
+
+func (r *restore) run(ctx context.Context) error {
+	began := time.Now()
+	if err := r.prepare(ctx); err != nil {
+		return err
+	}
+	r.cfg.step(stepPrepared)
+	prepared := time.Now()
+	var loaded time.Time
+	err := guarded(func() error {
+		l, err := newLoader(r.draft, r.result.Totals.Rows, r.cfg)
+		if err != nil {
+			return err
+		}
+		if err = l.state(ctx, r.from); err == nil {
+			r.cfg.step(stepLoaded)
+			loaded = time.Now()
+			err = l.finish(describe(r.from.Header(), r.result.Summary, l.last))
+		}
+		return errors.Join(err, l.close())
+	})
+	if err != nil {
+		return err
+	}
+	r.cfg.step(stepFlushed)
+	if err := r.publish(ctx); err != nil {
+		return err
+	}
+	r.result.Prepare, r.result.Load, r.result.Durable = prepared.Sub(began), loaded.Sub(prepared), time.Since(loaded)
+	return nil
+}
+
+// prepare learns what the state comes to and makes room for it.
+func (r *restore) prepare(ctx context.Context) (err error) {
+	if err := r.removeDraft(); err != nil {
+		return err
+	}
+	if r.result.Summary, err = snapshot.Summarize(ctx, r.from); err != nil {
+		return fmt.Errorf("read the state: %w", err)
+	}
+	return r.from.Header().Validate()
+}
+
+// removeDraft removes what a killed restore left. The lock is held.
+func (r *restore) removeDraft() error {
+	if err := os.Remove(r.draft); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("remove leftover: %w", err)
+	}
+	return nil
+}
+
+// publish gives the draft, whose bytes are durable, its final name.
+func (r *restore) publish(ctx context.Context) error {
+	if err := r.verify(ctx); err != nil {
+		return err
+	}
+	r.cfg.step(stepVerified)
+	if err := r.cfg.disk.rename(r.draft, r.path); err != nil {
+		return fmt.Errorf("publish: %w", err)
+	}
+	r.cfg.step(stepRenamed)
+	if err := r.cfg.disk.syncDir(filepath.Dir(r.path)); err != nil {
+		return fmt.Errorf("flush directory: %w", err)
+	}
+	return nil
+}
+
+// verify reads the draft back, as its readers will.
+func (r *restore) verify(ctx context.Context) error {
+	loaded, err := OpenReader(r.draft)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrVerify, err)
+	}
+	r.result.Bytes = loaded.Size()
+	err = loaded.Verify(ctx)
+	if ctx.Err() == nil && err != nil {
+		err = fmt.Errorf("%w: %w", ErrVerify, err)
+	}
+	return errors.Join(err, loaded.Close())
+}

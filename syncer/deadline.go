@@ -1,0 +1,58 @@
+package syncer
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// deadline ends a context after a time that does not pass while it is held. The
+// context is cancelled with the cause context.DeadlineExceeded.
+type deadline struct {
+	mu    sync.Mutex
+	timer *time.Timer // nil: stopped
+	left  time.Duration
+	since time.Time // when left was that much; zero while it is held
+}
+
+// start begins to count. The caller calls stop.
+func (d *deadline) start(parent context.Context, limit time.Duration) (ctx context.Context, stop func()) {
+	ctx, cancel := context.WithCancelCause(parent)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.left, d.since = limit, time.Now()
+	d.timer = time.AfterFunc(limit, func() { cancel(context.DeadlineExceeded) })
+	return ctx, func() {
+		d.stop()
+		cancel(nil)
+	}
+}
+
+// hold stops the time.
+func (d *deadline) hold() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.timer == nil || d.since.IsZero() || !d.timer.Stop() {
+		return // held already, or it has come
+	}
+	d.left -= time.Since(d.since)
+	d.since = time.Time{}
+}
+
+// release lets it go on.
+func (d *deadline) release() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.timer == nil || !d.since.IsZero() {
+		return
+	}
+	d.since = time.Now()
+	d.timer.Reset(max(d.left, 0))
+}
+
+func (d *deadline) stop() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.timer.Stop()
+	d.timer = nil
+}
