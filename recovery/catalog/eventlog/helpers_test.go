@@ -212,6 +212,4 @@ func names(all []archive.Entry) (names []string) {
 	return names
 }
 
-func asError[E error](err error, target *E) bool { return errors.As(err, target) }
-
 func historyEvents(seed uint64, n int) []event.Event { return eventtest.New(seed, "main").Take(n) }
