@@ -41,10 +41,25 @@ type CheckpointView struct {
 }
 
 // CatalogView is what stands in the way of a newer catalog. The one before it
-// stays in use.
+// stays in use. What is nil is not known, or not done here: only a catalog that
+// follows a source has a tip and makes snapshots.
 type CatalogView struct {
 	Refusals uint64 // bad catalogs since the start
 	Trouble  string // why the one that is there now is not used, or ""
+
+	Tip               *uint64 // the highest position that the source knows of
+	FollowFailures    *uint64 // tries to follow the source that failed, since the start
+	Full, Incremental *SnapshotView
+}
+
+// SnapshotView tells of the snapshots of one kind.
+type SnapshotView struct {
+	// Position and At are of the newest one that is durable, whichever process
+	// made it; 0 and the zero time: there is none.
+	Position uint64
+	At       time.Time
+	Every    uint64 // positions between two
+	Failures uint64 // tries to make one that failed, since the start
 }
 
 // StoreView is where pieces are kept, and how.

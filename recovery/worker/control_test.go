@@ -175,6 +175,9 @@ func TestRepairBelowTheCursor(t *testing.T) {
 			p.until("complete again", time.Minute, func(s worker.Status) bool {
 				return s.Phase == recovery.PhaseComplete && w.stored(rotten)
 			})
+			if n := p.worker.Status().PutBacks; n != map[bool]uint64{false: 1, true: 0}[crashed] {
+				t.Errorf("%d blobs were put back since the start", n)
+			}
 			p.stop()
 			w.checkComplete()
 		})
