@@ -79,9 +79,21 @@ func (f *followed) get() (*eventlog.Catalog, error) {
 	return f.catalog, nil
 }
 
+// openingWait is how long a catalog may take to be opened before that is told as
+// trouble.
+const openingWait = 2 * time.Second
+
 // Pin implements catalog.Source. At the position to stop at the catalog is at the
 // only tip that was asked for.
 func (f *followed) Pin(ctx context.Context) (recovery.Tip, error) {
+	timer := time.NewTimer(openingWait)
+	defer timer.Stop()
+	select {
+	case <-f.began:
+	case <-timer.C:
+	case <-ctx.Done():
+		return recovery.Tip{}, context.Cause(ctx)
+	}
 	c, err := f.get()
 	if err != nil {
 		return recovery.Tip{}, err
