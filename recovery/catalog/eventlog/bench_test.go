@@ -23,6 +23,7 @@ func benchCatalog(b *testing.B, blobs uint64) (*Catalog, *bench) {
 	_, err := snapshot.Synth(b.Context(), snapshot.SynthConfig{Blobs: blobs, Network: "main"}, path)
 	must(b, err)
 	cfg := quiet(filepath.Join(dir, "catalog"))
+	cfg.noSync = false
 	_, err = Seed(b.Context(), cfg, path)
 	must(b, err)
 	c, err := Open(b.Context(), cfg)

@@ -54,6 +54,8 @@ type Config struct {
 	// step is called between two changes that a kill can come between; nil: it is
 	// not. Tests look at the directory then.
 	step func(name string)
+	// noSync leaves transactions to the page cache, for tests that cut no power.
+	noSync bool
 }
 
 // between calls step.
