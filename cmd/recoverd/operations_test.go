@@ -28,7 +28,7 @@ const operationsFile = "deploy/OPERATIONS.md"
 // as a message is one.
 func TestOperationsExplainsEverything(t *testing.T) {
 	text := readText(t, operationsFile)
-	rows := regexp.MustCompile("(?m)^\\| ([^|]+) \\|").FindAllStringSubmatch(text, -1)
+	rows := regexp.MustCompile(`(?m)^\| ([^|]+) \|`).FindAllStringSubmatch(text, -1)
 	first := map[string]bool{} // what the first column of a table names
 	for _, row := range rows {
 		first[row[1]] = true
