@@ -10,6 +10,8 @@
 //	checkpoint.db.new        a database under construction; removed at start
 //	checkpoint.db.corrupt-*  damaged databases, set aside for a human
 //
+// Whoever holds the lock may keep other files there.
+//
 // Directories are made with mode 0700, files with 0600. Existing modes are left
 // alone.
 //

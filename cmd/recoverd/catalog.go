@@ -17,7 +17,7 @@ import (
 
 func newCatalogCommand() *cobra.Command {
 	cmd := newGroup("catalog", "Make and read catalogs of certified blobs")
-	cmd.AddCommand(newSynthCommand(), newListCommand(), newCatalogImportCommand(), newCatalogExportCommand())
+	cmd.AddCommand(newSynthCommand(), newListCommand(), newCatalogImportCommand(), newCatalogExportCommand(), newCatalogApplyCommand())
 	return cmd
 }
 

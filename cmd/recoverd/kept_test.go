@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -95,6 +96,26 @@ func TestDamagedLimits(t *testing.T) {
 	if l, err := k.limits(); !errors.Is(err, syscall.EISDIR) {
 		t.Errorf("a file that cannot be read: %+v, %v", l, err)
 	}
+}
+
+// Whatever lies there, what is taken for limits makes sense and is written as it is
+// read.
+func FuzzDecodeLimits(f *testing.F) {
+	f.Add([]byte(`{"concurrency": 9, "bytes_in_flight": 5, "bytes_per_second": 2048}`))
+	f.Add([]byte(`{"concurrency": 1e99}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		limits, err := decodeLimits(data)
+		if err != nil {
+			return
+		}
+		text, err := json.Marshal(limits)
+		if err != nil || limits.Validate() != nil {
+			t.Fatalf("%+v, %v", limits, err)
+		}
+		if again, err := decodeLimits(text); err != nil || *again != *limits {
+			t.Errorf("%+v became %+v, %v", limits, again, err)
+		}
+	})
 }
 
 func someHistory(n int) (events []worker.RunEvent) {

@@ -7,67 +7,111 @@ import (
 	iofs "io/fs"
 	"net"
 	"net/http"
+	"os"
 	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/recoverd/recoverd/recovery"
+	"github.com/recoverd/recoverd/recovery/catalog/snapshot/archive"
+	"github.com/recoverd/recoverd/recovery/catalog/snapshot/transfer"
 	"github.com/recoverd/recoverd/shards"
 	"github.com/recoverd/recoverd/syncer/store/fs"
 )
 
+// serveConfig says what to serve, and where.
+type serveConfig struct{ store, snapshots, listen string }
+
 func newServeCommand() *cobra.Command {
-	var root, listen string
+	cfg := serveConfig{}
 	cmd := &cobra.Command{
-		Use:   "serve --store DIR",
-		Short: "Serve a store's blobs to other nodes over HTTP",
+		Use:   "serve [--store DIR] [--snapshots DIR]",
+		Short: "Serve a store's blobs, and snapshots, to other nodes over HTTP",
 		Long: `Serve GET and HEAD, with Range and a strong ETag, for every blob of a store:
 
   /<id>                 any blob; the shard follows from the store's marker
   /<shard>/<id>         a blob of one shard
   /<shard>/<aa>/<id>    the same, by its first two hex digits
 
-The store is only read; a daemon may be filling it. As peers of another node:
---peer http://this-host:8080/{id}`,
+and for the snapshots of a directory (of a daemon: <state-dir>/catalog):
+
+  /snapshots            their list, with a digest of every 4 MiB
+  /snapshots/<file>     one file
+
+Both are only read; a daemon may be filling them. For another node:
+--peer http://this-host:8080/{id} --snapshot-peer http://this-host:8080`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if root == "" {
-				return withCode(exitUsage, errors.New("--store is required"))
+			if cfg.store == "" && cfg.snapshots == "" {
+				return withCode(exitUsage, errors.New("--store or --snapshots is required"))
 			}
-			return serveStore(cmd, root, listen)
+			return serve(cmd, cfg)
 		},
 	}
-	cmd.Flags().StringVar(&root, "store", "", "directory of the store (required)")
-	cmd.Flags().StringVar(&listen, "listen", "127.0.0.1:8080", "address to serve on")
+	f := cmd.Flags()
+	f.StringVar(&cfg.store, "store", "", "directory of the store")
+	f.StringVar(&cfg.snapshots, "snapshots", "", "directory of the snapshots")
+	f.StringVar(&cfg.listen, "listen", "127.0.0.1:8080", "address to serve on")
 	return cmd
 }
 
-func serveStore(cmd *cobra.Command, root, listen string) error {
+func serve(cmd *cobra.Command, cfg serveConfig) (err error) {
 	log, _, err := newLogger(&runConfig{LogFormat: "auto", LogLevel: "info"}, cmd.ErrOrStderr())
 	if err != nil {
 		return err
 	}
 	ctx, stop := stopSignals(cmd.Context(), log)
 	defer stop()
+	mux := http.NewServeMux()
+	if cfg.store != "" {
+		reader, err := openServed(ctx, cfg.store)
+		if err != nil {
+			return withCode(exitConfig, err)
+		}
+		defer func() { err = errors.Join(err, reader.Close()) }()
+		mux.Handle("/", newBlobHandler(reader))
+	}
+	if cfg.snapshots != "" {
+		handler, err := snapshotHandler(cfg.snapshots)
+		if err != nil {
+			return withCode(exitConfig, err)
+		}
+		mux.Handle("/snapshots", handler)
+		mux.Handle("/snapshots/", handler)
+	}
+	l, err := net.Listen("tcp", cfg.listen)
+	if err != nil {
+		return withCode(exitTryAgain, err)
+	}
+	log.Info().Str("store", cfg.store).Str("snapshots", cfg.snapshots).Str("address", "http://"+l.Addr().String()).Msg("serving")
+	return serveHTTP(ctx, l, mux)
+}
+
+func openServed(ctx context.Context, root string) (*fs.Reader, error) {
 	reader, err := fs.OpenReader(ctx, root)
 	if err != nil {
-		return withCode(exitConfig, err)
+		return nil, err
 	}
-	defer func() { _ = reader.Close() }()
 	numbers, err := reader.Shards()
 	if _, marked := reader.Marker(); err == nil && !marked && len(numbers) == 0 {
 		err = fmt.Errorf("%s is no store: it has neither a marker nor shard directories", root)
 	}
 	if err != nil {
-		return withCode(exitConfig, err)
+		return nil, errors.Join(err, reader.Close())
 	}
-	l, err := net.Listen("tcp", listen)
+	return reader, nil
+}
+
+func snapshotHandler(dir string) (http.Handler, error) {
+	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+		return nil, fmt.Errorf("snapshots: %s is not a directory that can be read", dir)
+	}
+	a, err := archive.Open(archive.Config{Dir: dir})
 	if err != nil {
-		return withCode(exitTryAgain, err)
+		return nil, err
 	}
-	log.Info().Str("store", root).Str("address", "http://"+l.Addr().String()).Msg("serving blobs")
-	return serveHTTP(ctx, l, newBlobHandler(reader))
+	return transfer.NewHandler(a, transfer.HandlerConfig{})
 }
 
 // serveHTTP serves until ctx ends, then lets answers under way finish for a

@@ -17,8 +17,10 @@ import (
 // newSnapshotCommand makes the group of the verbs that deal with snapshots: files
 // of a catalog's whole state, ours and those of Walrus.
 func newSnapshotCommand() *cobra.Command {
-	cmd := newGroup("snapshot", "Look at snapshots of a catalog, prove and compare them")
-	cmd.AddCommand(newSnapshotInspectCommand(), newSnapshotVerifyCommand(), newSnapshotDiffCommand(), newSnapshotQuorumCommand())
+	cmd := newGroup("snapshot", "Make, choose, fetch, restore, prove and compare snapshots of a catalog")
+	cmd.AddCommand(newSnapshotInspectCommand(), newSnapshotVerifyCommand(), newSnapshotDiffCommand(), newSnapshotQuorumCommand(),
+		newSnapshotListCommand(), newSnapshotPlanCommand(), newSnapshotCreateCommand(), newSnapshotRestoreCommand(), newSnapshotFetchCommand(),
+		newSnapshotPruneCommand(), newSnapshotBenchCommand())
 	return cmd
 }
 

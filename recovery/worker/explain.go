@@ -165,12 +165,22 @@ func explainState(s recovery.Standing, e Explanation, row *recovery.Row) (state,
 	case !s.Settled(*row):
 		return "not_reached", explainNotReached(s, *row)
 	}
-	for _, shard := range e.Shards {
-		if shard.Owned && shard.Stored != nil && !*shard.Stored {
-			return "settled", fmt.Sprintf("it was settled, and shard %d does not have its piece now: repair it, and find out who took it away", shard.Shard)
+	return "settled", explainSettled(e.Shards)
+}
+
+// explainSettled compares what was claimed with what is there now.
+func explainSettled(shards []ExplainedShard) string {
+	why := "it was settled, and it is stored"
+	for _, shard := range shards {
+		switch {
+		case !shard.Owned:
+		case shard.Stored == nil:
+			why = fmt.Sprintf("it was settled; whether shard %d has its piece now is not known", shard.Shard)
+		case !*shard.Stored:
+			return fmt.Sprintf("it was settled, and shard %d does not have its piece now: repair it, and find out who took it away", shard.Shard)
 		}
 	}
-	return "settled", "a pass has looked at it, and it is stored"
+	return why
 }
 
 func explainNotReached(s recovery.Standing, row recovery.Row) string {

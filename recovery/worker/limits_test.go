@@ -71,7 +71,28 @@ func TestLimitsAtRunTime(t *testing.T) {
 	})
 }
 
-// Bytes in flight are lowered below what is in flight, and a bandwidth holds.
+// A bandwidth holds from the start, and until it is lifted.
+func TestBandwidthAtRunTime(t *testing.T) {
+	inWorld(t, 400, func(t *testing.T, w *world) {
+		bytes := int64(0)
+		for _, b := range w.blobs {
+			bytes += b.Size
+		}
+		p := w.start(func(s *setup) { s.worker.BytesPerSecond = 1 << 10 })
+		time.Sleep(5 * time.Second)
+		if s := p.worker.Status(); s.Counters.StoredBytes < 4<<10 || s.Counters.StoredBytes > 6<<10 || bytes < 12<<10 {
+			t.Errorf("%d of %d bytes came in 5 s at 1 KiB/s", s.Counters.StoredBytes, bytes)
+		}
+		l := p.worker.Limits()
+		l.BytesPerSecond = 0
+		p.must(p.worker.SetLimits(t.Context(), l))
+		p.untilPhase(recovery.PhaseComplete, time.Second)
+		p.stop()
+		w.checkComplete()
+	})
+}
+
+// Bytes in flight are lowered below what is in flight.
 func TestBytesLimitsAtRunTime(t *testing.T) {
 	inWorld(t, 200, func(t *testing.T, w *world) {
 		p := w.start(limits(8, 10), taking(time.Second))

@@ -7,6 +7,14 @@
 //
 // Run returns when ctx ends (after a graceful stop), when the work is complete
 // and that was asked for, or when durability is in doubt.
+//
+// # What may be asked meanwhile
+//
+// Status, Shards, History and Limits answer at once with what was published last.
+// Unsettled and Explain ask the loop. Pause, Retry, PutBack and SetLimits change
+// something, and answer when that survives a restart: an event with a ticket goes in,
+// and recovery.Answered comes out after the save. Sync is the node's own: it gets one
+// blob and leaves the run to find out (node.go).
 package worker
 
 import (

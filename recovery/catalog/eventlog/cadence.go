@@ -19,17 +19,23 @@ func (c Config) cadence() cadence {
 
 // stretch returns how many of the events, which follow one another, are applied
 // before something has to be looked at: the place to stop, an epoch that begins,
-// a multiple of an interval. Increments count only once the catalog has caught
-// up. Where to look does not depend on how the events were cut into batches.
-func (c cadence) stretch(events []event.Event, caughtUp bool) int {
+// a multiple of an interval. Where to look does not depend on how the events were
+// cut into batches.
+func (c cadence) stretch(events []event.Event, tip uint64) int {
 	for i := range events {
 		e := &events[i]
 		if c.stopAt != 0 && e.Position >= c.stopAt || c.epochs && e.Kind == event.EpochStarted ||
-			multiple(e.Position, c.full) || caughtUp && multiple(e.Position, c.incr) {
+			multiple(e.Position, c.full) || c.lastBefore(tip, e.Position) {
 			return i + 1
 		}
 	}
 	return len(events)
+}
+
+// lastBefore reports whether an incremental is due at a position, given the tip:
+// while the catalog catches up only the last one before the tip is.
+func (c cadence) lastBefore(tip, position uint64) bool {
+	return multiple(position, c.incr) && tip < position+c.incr && tip >= position
 }
 
 func multiple(position, every uint64) bool { return every != 0 && position%every == 0 }
@@ -43,7 +49,7 @@ type wish struct {
 
 // after says what is to be made after a stretch, the last event of which was of
 // that kind.
-func (c cadence) after(m *meta, last event.Kind, caughtUp bool) wish {
+func (c cadence) after(m *meta, last event.Kind, tip uint64) wish {
 	switch {
 	case c.stopAt != 0 && m.Position >= c.stopAt:
 		return wish{snapshot.Full, true}
@@ -51,7 +57,7 @@ func (c cadence) after(m *meta, last event.Kind, caughtUp bool) wish {
 		return wish{snapshot.Full, true} // hazard 94: whatever the event looks like
 	case multiple(m.Position, c.full):
 		return wish{kind: snapshot.Full}
-	case caughtUp && multiple(m.Position, c.incr):
+	case c.lastBefore(tip, m.Position):
 		return c.incremental(m)
 	}
 	return wish{}

@@ -46,6 +46,17 @@ type Config struct {
 	LockTimeout time.Duration
 	// Observer is told what happens; nil: nobody is.
 	Observer Observer
+
+	// step is called between two changes that a kill can come between; nil: it is
+	// not. Tests look at the directory then.
+	step func(name string)
+}
+
+// between calls step.
+func (c *Config) between(name string) {
+	if c.step != nil {
+		c.step(name)
+	}
 }
 
 const maxBatch = 100_000

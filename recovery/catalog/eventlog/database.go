@@ -60,7 +60,7 @@ func openDatabase(path string) (*database, error) {
 	d := &database{path: path, commit: (*bbolt.Tx).Commit}
 	err := guarded(func() (err error) {
 		d.db, err = bbolt.Open(path, fileMode, &bbolt.Options{
-			Timeout: time.Second, PageSize: pageSize, InitialMmapSize: initialMap,
+			Timeout: time.Second, PageSize: pageSize,
 			OpenFile: func(name string, flag int, perm os.FileMode) (*os.File, error) {
 				f, err := os.OpenFile(name, flag, perm)
 				d.file = f
@@ -79,10 +79,6 @@ func openDatabase(path string) (*database, error) {
 	}
 	return nil, fmt.Errorf("open %s: %w", path, err)
 }
-
-// initialMap is how much of the file is mapped from the beginning, so that
-// growing it seldom has to wait for those who read.
-const initialMap = 256 << 20
 
 // panicError is a panic of bbolt, or a fault in the memory that it maps. It may
 // hold its own locks for ever.
@@ -148,8 +144,8 @@ func (d *database) close(broken bool) error {
 // is: it is built under another name, made durable, and renamed, so that a
 // database under its name is always whole (hazard 46), and data and position
 // appear together (hazard 59). The transactions of fill need not be durable.
-func createDatabase(dir string, fill func(*database) error) error {
-	build := filepath.Join(dir, buildName)
+func createDatabase(cfg *Config, fill func(*database) error) error {
+	dir, build := cfg.Dir, filepath.Join(cfg.Dir, buildName)
 	if err := os.Remove(build); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
@@ -175,9 +171,11 @@ func createDatabase(dir string, fill func(*database) error) error {
 	if err = errors.Join(err, d.close(isPanic(err))); err != nil {
 		return err
 	}
+	cfg.between("log built")
 	if err := os.Rename(build, filepath.Join(dir, logName)); err != nil {
 		return err
 	}
+	cfg.between("log in place")
 	return syncDir(dir)
 }
 

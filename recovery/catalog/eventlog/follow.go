@@ -34,17 +34,16 @@ func (c *Catalog) Apply(ctx context.Context, events []event.Event, tip uint64) e
 		return err
 	}
 	when := c.cfg.cadence()
-	caughtUp := len(rest) > 0 && tip != 0 && rest[len(rest)-1].Position >= tip
 	for len(rest) > 0 && !c.stopped() {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		part := rest[:when.stretch(rest[:min(len(rest), c.cfg.BatchEvents)], caughtUp)]
+		part := rest[:when.stretch(rest[:min(len(rest), c.cfg.BatchEvents)], tip)]
 		m, err := c.append(ctx, part)
 		if err != nil {
 			return err
 		}
-		if err := c.fulfil(ctx, when.after(m, part[len(part)-1].Kind, caughtUp)); err != nil {
+		if err := c.fulfil(ctx, when.after(m, part[len(part)-1].Kind, tip)); err != nil {
 			return err
 		}
 		rest = rest[len(part):]
@@ -144,6 +143,7 @@ func (f *follower) step(ctx context.Context) error {
 		return err
 	}
 	if len(events) > 0 {
+		c.board.heard(tip, false)
 		if err := c.Apply(ctx, events, tip); err != nil {
 			return err
 		}

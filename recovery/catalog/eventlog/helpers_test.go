@@ -15,6 +15,7 @@ import (
 	"github.com/recoverd/recoverd/recovery"
 	"github.com/recoverd/recoverd/recovery/catalog"
 	"github.com/recoverd/recoverd/recovery/catalog/event"
+	"github.com/recoverd/recoverd/recovery/catalog/event/eventtest"
 	"github.com/recoverd/recoverd/recovery/catalog/snapshot"
 	"github.com/recoverd/recoverd/recovery/catalog/snapshot/archive"
 )
@@ -212,3 +213,5 @@ func names(all []archive.Entry) (names []string) {
 }
 
 func asError[E error](err error, target *E) bool { return errors.As(err, target) }
+
+func historyEvents(seed uint64, n int) []event.Event { return eventtest.New(seed, "main").Take(n) }

@@ -128,6 +128,7 @@ func (c *Catalog) makeFull(ctx context.Context, f *Frozen) (archive.Entry, error
 	if err != nil {
 		return e, err
 	}
+	c.cfg.between("snapshot in place")
 	held, err := c.shelf.OpenEntry(ctx, e)
 	if err != nil {
 		return e, fmt.Errorf("open the new base: %w", err)
@@ -193,13 +194,16 @@ func (c *Catalog) made(kind snapshot.Kind, position uint64, took time.Duration, 
 // snapshots, and events that no kept full one needs any more.
 func (c *Catalog) tidy(ctx context.Context, kind snapshot.Kind) error {
 	if kind == snapshot.Full {
+		c.cfg.between("base switched")
 		if err := c.sweep(ctx); err != nil {
 			return fmt.Errorf("remove redundant rows: %w", err)
 		}
+		c.cfg.between("swept")
 	}
 	if _, err := c.shelf.Prune(ctx, c.cfg.Retain); err != nil {
 		return fmt.Errorf("prune snapshots: %w", err)
 	}
+	c.cfg.between("snapshots pruned")
 	if err := c.pruneLog(ctx); err != nil {
 		return fmt.Errorf("prune events: %w", err)
 	}

@@ -48,6 +48,9 @@ func OpenLog(dir string, timeout time.Duration) (_ *Log, err error) {
 	return l, err
 }
 
+// Exists reports whether there is a log at all.
+func (l *Log) Exists() bool { return l.db != nil }
+
 // Range returns which events the log holds.
 func (l *Log) Range() archive.Range { return l.has }
 

@@ -75,8 +75,12 @@ func (m *meta) encode() []byte {
 	for _, v := range [...]uint64{m.Pools, m.PoolRows, m.Sums.Blobs, m.Sums.Unsized, m.Sums.high, m.Sums.low, m.Delta} {
 		b = be.AppendUint64(b, v)
 	}
-	b = append(append(b, byte(len(m.Network))), m.Network...)
-	return be.AppendUint32(b, crc32.Checksum(b, castagnoli()))
+	return appendSum(append(append(b, byte(len(m.Network))), m.Network...))
+}
+
+// appendSum appends the CRC32C of all before it.
+func appendSum(b []byte) []byte {
+	return binary.BigEndian.AppendUint32(b, crc32.Checksum(b, castagnoli()))
 }
 
 // decodeMeta reads what encode wrote. Errors wrap ErrVersion or are damage.

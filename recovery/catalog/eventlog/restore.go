@@ -59,6 +59,7 @@ func seed(ctx context.Context, cfg Config, r *snapshot.Reader, path string) erro
 		if err != nil {
 			return err
 		}
+		cfg.between("snapshot in place")
 		return rebuild(ctx, cfg, a, plan{target: e.Position, only: &e})
 	})
 }
@@ -114,13 +115,16 @@ func restore(ctx context.Context, cfg Config, mark marker, fn func(a *archive.Ar
 	if err := setMarker(cfg.Dir, mark); err != nil {
 		return fmt.Errorf("%w: %w", ErrCreate, err)
 	}
+	cfg.between("marker set")
 	if err := fn(a, fresh); err != nil {
 		if unfinished == nil { // nothing has taken effect: it is as it was
 			err = errors.Join(err, clearMarker(cfg.Dir))
 		}
 		return fmt.Errorf("restore %s: %w", cfg.Dir, err)
 	}
-	return clearMarker(cfg.Dir)
+	err = clearMarker(cfg.Dir)
+	cfg.between("marker cleared")
+	return err
 }
 
 func openArchive(ctx context.Context, cfg Config) (*archive.Archive, error) {
@@ -232,7 +236,7 @@ func rebuild(ctx context.Context, cfg Config, a shelf, p plan) error {
 		return err
 	}
 	defer r.close()
-	if err := createDatabase(cfg.Dir, func(d *database) error { return r.fill(ctx, d) }); err != nil {
+	if err := createDatabase(&cfg, func(d *database) error { return r.fill(ctx, d) }); err != nil {
 		return fmt.Errorf("make %s: %w", logName, err)
 	}
 	return nil
@@ -305,6 +309,7 @@ func (r *rebuilder) fill(ctx context.Context, d *database) error {
 		}
 		return errors.Join(remember(b, m.Base.Position, m.Base.Digest), b.writeMeta(&m))
 	})
+	r.cfg.between("log begun")
 	if err == nil && r.incr != nil {
 		err = r.lay(ctx, d, &m)
 	}

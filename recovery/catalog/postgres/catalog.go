@@ -173,16 +173,13 @@ func (c *Catalog) pin(ctx context.Context, old *pinned) (*pinned, error) {
 	if err := c.hold.alive(ctx); err != nil {
 		return nil, err
 	}
+	if err := checkLayout(ctx, c.hold.conn, c.schema); err != nil {
+		return nil, err
+	}
 	const tries = 10 // as many restores would have to end in between
 	for range tries {
 		d, err := current(ctx, c.hold.conn, c.schema)
-		switch {
-		case errors.Is(err, ErrEmpty):
-			if other := checkLayout(ctx, c.hold.conn, c.schema); errors.Is(other, ErrForeign) {
-				return nil, other
-			}
-			return nil, err
-		case err != nil:
+		if err != nil {
 			return nil, err
 		}
 		if old != nil && old.generation == d.generation && c.hold.has(d.generation) {
@@ -203,9 +200,6 @@ func (c *Catalog) pin(ctx context.Context, old *pinned) (*pinned, error) {
 func (c *Catalog) read(ctx context.Context, g generation) (*pinned, error) {
 	p := &pinned{}
 	err := inSnapshot(ctx, c.hold.conn, func(tx pgx.Tx) (err error) {
-		if err := checkLayout(ctx, tx, c.schema); err != nil {
-			return err
-		}
 		if p.described, err = c.described(ctx, tx, g); err != nil {
 			return err
 		}
@@ -221,8 +215,13 @@ func (c *Catalog) read(ctx context.Context, g generation) (*pinned, error) {
 	return p, doing(ctx, "read the generation", err)
 }
 
-// described reads the row of a generation that is, or was, a current one.
+// described reads the row of a generation that is, or was, a current one, and
+// shares its lock until the transaction ends: so that a restore that would drop
+// it does not meet a reader half-way.
 func (c *Catalog) described(ctx context.Context, tx pgx.Tx, g generation) (described, error) {
+	if _, err := tx.Exec(ctx, "SELECT pg_catalog.pg_advisory_xact_lock_shared($1, $2)", c.schema.lockClass(), int32(g)); err != nil {
+		return described{}, err
+	}
 	d, err := readDescribed(tx.QueryRow(ctx, "SELECT "+describedColumns+" FROM "+c.schema.generations()+
 		" WHERE generation = $1 AND status <> 'loading'", g))
 	if errors.Is(err, pgx.ErrNoRows) {

@@ -30,12 +30,6 @@ func levels() map[string]postgrestest.Config {
 	}
 }
 
-// start starts a server that does not wait for the disk.
-func start(t testing.TB) *postgrestest.Server {
-	t.Helper()
-	return postgrestest.Start(t, levels()["replica"])
-}
-
 func mustRestore(t testing.TB, s *postgrestest.Server, state snapshot.State, c Config) Result {
 	t.Helper()
 	result, err := Restore(context.Background(), s.DSN(), state, c)

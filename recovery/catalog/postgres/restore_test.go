@@ -20,34 +20,29 @@ import (
 
 // Whatever is in a state is in the tables, and comes out as the same snapshot,
 // byte for byte, with either kind of server and any number of streams.
-func TestServersPostgresRestoreIsTheState(t *testing.T) {
-	for level, cfg := range levels() {
-		t.Run(level, func(t *testing.T) {
-			server := postgrestest.Start(t, cfg)
-			conn := server.Connect(t)
-			for i, n := range []int{0, 1, 300, 4000} {
-				want := catalogtest.RandomTables(uint64(n), n)
-				result := mustRestore(t, server, want, Config{Streams: 1 + i%2})
-				same(t, conn, defaultSchema, want)
-				onlyCurrent(t, conn, defaultSchema)
-				if result.Spooled != (level == "replica") || result.Generation != i+1 || len(result.Kept) != 0 {
-					t.Errorf("%d blobs: result %+v", n, result)
-				}
-				tip, rows := served(t, OpenConfig{DSN: server.DSN()})
-				if tip.Bound != result.Bound || tip.Blobs != result.Totals.Certified || tip.Bytes != result.Totals.Bytes() {
-					t.Errorf("%d blobs: tip %+v, restored %+v", n, tip, result.Summary)
-				}
-				if !slices.Equal(certified(t, want), rows) {
-					t.Errorf("%d blobs: others are certified", n)
-				}
-			}
-		})
+func testRestoreIsTheState(t *testing.T, server *postgrestest.Server) {
+	conn := server.Connect(t)
+	spools := texts(t, conn, "SHOW wal_level")[0] != "minimal"
+	for i, n := range []int{0, 1, 300, 4000} {
+		want := catalogtest.RandomTables(uint64(n), n)
+		result := mustRestore(t, server, want, Config{Streams: 1 + i%2})
+		same(t, conn, defaultSchema, want)
+		onlyCurrent(t, conn, defaultSchema)
+		if result.Spooled != spools || result.Generation != i+1 || len(result.Kept) != 0 {
+			t.Errorf("%d blobs: result %+v", n, result)
+		}
+		tip, rows := served(t, OpenConfig{DSN: server.DSN()})
+		if tip.Bound != result.Bound || tip.Blobs != result.Totals.Certified || tip.Bytes != result.Totals.Bytes() {
+			t.Errorf("%d blobs: tip %+v, restored %+v", n, tip, result.Summary)
+		}
+		if !slices.Equal(certified(t, want), rows) {
+			t.Errorf("%d blobs: others are certified", n)
+		}
 	}
 }
 
 // A snapshot that is laid over another is restored as the state that they are.
-func TestServersPostgresIncremental(t *testing.T) {
-	server := start(t)
+func testIncremental(t *testing.T, server *postgrestest.Server) {
 	dir := t.TempDir()
 	base, next := catalogtest.RandomTables(1, 900), catalogtest.RandomTables(2, 700)
 	next.Head.Position++
@@ -69,8 +64,7 @@ func TestServersPostgresIncremental(t *testing.T) {
 }
 
 // A schema may have any name, and schemas do not know each other.
-func TestServersPostgresSchemas(t *testing.T) {
-	server := start(t)
+func testSchemas(t *testing.T, server *postgrestest.Server) {
 	conn := server.Connect(t)
 	for i, name := range []string{`a "b" %d 'c' é`, "UPPER", "public", "a.b"} {
 		state := catalogtest.RandomTables(uint64(i), 40)
@@ -118,48 +112,42 @@ func (b *breaking) Next() (*snapshot.Registration, error) {
 // What was loaded is compared with what was to be restored before anything is
 // switched, and a state that cannot be read ends the restore; what was there
 // stays, and the next restore finds nothing in its way.
-func TestServersPostgresRefused(t *testing.T) {
-	for level, cfg := range levels() {
-		t.Run(level, func(t *testing.T) {
-			server := postgrestest.Start(t, cfg)
-			conn := server.Connect(t)
-			old, next := catalogtest.RandomTables(1, 100), catalogtest.RandomTables(2, 200)
-			mustRestore(t, server, old, Config{})
-			sum, err := snapshot.SumUp(t.Context(), next)
-			if err != nil {
-				t.Fatal(err)
-			}
-			otherDigest, otherCount := sum, sum
-			otherDigest.Bound.Digest[7]++
-			otherCount.Totals.Rows.Pooled++
-			cancelled, cancel := context.WithCancelCause(t.Context())
-			for name, c := range map[string]struct {
-				ctx   context.Context
-				state snapshot.State
-				step  func(string)
-				want  error
-			}{
-				"digest":    {t.Context(), liar{next, otherDigest}, nil, ErrVerify},
-				"count":     {t.Context(), liar{next, otherCount}, nil, ErrVerify},
-				"unread":    {t.Context(), broken{liar{next, sum}, io.ErrUnexpectedEOF}, nil, io.ErrUnexpectedEOF},
-				"cancelled": {cancelled, next, at(stepLoaded, func() { cancel(errTest) }), errTest},
-			} {
-				_, err := Restore(c.ctx, server.DSN(), c.state, Config{step: c.step})
-				if !errors.Is(err, c.want) || !strings.Contains(err.Error(), "recoverd") {
-					t.Errorf("%s: %v", name, err)
-				}
-				same(t, conn, defaultSchema, old)
-			}
-			mustRestore(t, server, next, Config{})
-			same(t, conn, defaultSchema, next)
-			onlyCurrent(t, conn, defaultSchema)
-		})
+func testRefused(t *testing.T, server *postgrestest.Server) {
+	conn := server.Connect(t)
+	old, next := catalogtest.RandomTables(1, 100), catalogtest.RandomTables(2, 200)
+	mustRestore(t, server, old, Config{})
+	sum, err := snapshot.SumUp(t.Context(), next)
+	if err != nil {
+		t.Fatal(err)
 	}
+	otherDigest, otherCount := sum, sum
+	otherDigest.Bound.Digest[7]++
+	otherCount.Totals.Rows.Pooled++
+	cancelled, cancel := context.WithCancelCause(t.Context())
+	for name, c := range map[string]struct {
+		ctx   context.Context
+		state snapshot.State
+		step  func(string)
+		want  error
+	}{
+		"digest":    {t.Context(), liar{next, otherDigest}, nil, ErrVerify},
+		"count":     {t.Context(), liar{next, otherCount}, nil, ErrVerify},
+		"unread":    {t.Context(), broken{liar{next, sum}, io.ErrUnexpectedEOF}, nil, io.ErrUnexpectedEOF},
+		"cancelled": {cancelled, next, at(stepLoaded, func() { cancel(errTest) }), errTest},
+	} {
+		_, err := Restore(c.ctx, server.DSN(), c.state, Config{step: c.step})
+		if !errors.Is(err, c.want) || !strings.Contains(err.Error(), "recoverd") {
+			t.Errorf("%s: %v", name, err)
+		}
+		same(t, conn, defaultSchema, old)
+	}
+	mustRestore(t, server, next, Config{})
+	same(t, conn, defaultSchema, next)
+	onlyCurrent(t, conn, defaultSchema)
 }
 
 // Two restores into one schema at once: the second says so, and touches nothing.
-func TestServersPostgresTheLock(t *testing.T) {
-	server := start(t)
+func testTheLock(t *testing.T, server *postgrestest.Server) {
 	state, other := catalogtest.RandomTables(1, 300), catalogtest.RandomTables(2, 10)
 	tried := 0
 	mustRestore(t, server, state, Config{step: at(stepLoaded, func() {
@@ -178,8 +166,7 @@ func TestServersPostgresTheLock(t *testing.T) {
 
 // A session that lost the lock cannot switch: another restore may have begun, and
 // has taken its generation for a leftover.
-func TestServersPostgresLostLock(t *testing.T) {
-	server := start(t)
+func testLostLock(t *testing.T, server *postgrestest.Server) {
 	conn := server.Connect(t)
 	first, second := catalogtest.RandomTables(1, 300), catalogtest.RandomTables(2, 200)
 	_, err := Restore(t.Context(), server.DSN(), first, Config{step: at(stepVerified, func() {
@@ -224,11 +211,12 @@ func TestConfig(t *testing.T) {
 // A full disk: a clear error, what was there goes on, and so does the restore
 // when there is room. Hazard 51.
 func TestServersPostgresAFullDisk(t *testing.T) {
-	server := start(t)
+	patient(t)
+	server := postgrestest.Start(t, levels()["replica"])
 	conn := server.Connect(t)
 	dir, resize := server.MountSmall(t, "16m")
 	exec(t, conn, "CREATE TABLESPACE small LOCATION '"+dir+"'", "CREATE DATABASE small TABLESPACE small")
-	dsn := server.DSNOf("tester", "", "small")
+	dsn := server.In("small").DSN()
 	old, next := catalogtest.RandomTables(1, 100), catalogtest.RandomTables(2, 40_000)
 	if _, err := Restore(t.Context(), dsn, old, Config{}); err != nil {
 		t.Fatal(err)

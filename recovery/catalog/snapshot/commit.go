@@ -69,6 +69,7 @@ type pending struct {
 	*os.File
 	written   int64
 	started   int64 // bytes that the kernel was told to write out
+	room      int64 // bytes that the file system was told to make room for
 	volatile  bool  // see directory
 	closed    bool
 	published bool
@@ -78,8 +79,18 @@ type pending struct {
 // told to begin writing them to the disk, which halves the time of Flush.
 const writeOut = 8 << 20
 
+// roomAhead is how much room is asked for ahead of large files, in bytes, which
+// makes writing to the page cache half as fast again.
+const roomAhead = 4 << 20
+
 // Write implements output.
 func (p *pending) Write(b []byte) (int, error) {
+	if end := p.written + int64(len(b)); end > p.room && end > roomAhead/4 {
+		// Only a hint: whether there is room the write finds out.
+		p.room = max(p.room, p.written)
+		_ = unix.Fallocate(int(p.Fd()), unix.FALLOC_FL_KEEP_SIZE, p.room, roomAhead)
+		p.room += roomAhead
+	}
 	n, err := p.File.Write(b)
 	p.written += int64(n)
 	if err == nil && !p.volatile && p.written-p.started >= writeOut {
@@ -106,6 +117,11 @@ func createPending(dir, hint string) (*pending, error) {
 // Flush implements output. The error of each step counts, that of closing too
 // (hazards 46, 47).
 func (p *pending) Flush() error {
+	if p.room > p.written {
+		if err := p.Truncate(p.written); err != nil {
+			return fmt.Errorf("give room back: %w", err)
+		}
+	}
 	if !p.volatile {
 		if err := p.Sync(); err != nil {
 			return fmt.Errorf("flush snapshot: %w", err)

@@ -7,8 +7,6 @@ import (
 	"hash/crc32"
 	"io"
 
-	"github.com/cespare/xxhash/v2"
-
 	"github.com/recoverd/recoverd/recovery"
 )
 
@@ -41,15 +39,14 @@ type hashJob struct {
 	d       damage
 	table   Table
 	block   block
-	lengths []byte         // of its rows, in bytes; the goroutine's from now on
-	sum     *xxhash.Digest // takes the whole block too; nil: none does
+	lengths []byte // of its rows, in bytes; the goroutine's from now on
 }
 
 const digestDomain = "recoverd catalog state 1\n"
 
 const (
 	// digestAhead is how many blocks may wait to be hashed.
-	digestAhead = 8
+	digestAhead = 16
 	// digestBatch is how many bytes of rows are hashed at once.
 	digestBatch = 32 << 10
 )
@@ -111,28 +108,12 @@ func (c *contentDigest) hash(j hashJob, raw, plain []byte) error {
 	if err := readFull(j.from, raw, j.block.offset); err != nil {
 		return j.d.read(j.block.offset, "table "+j.table.String(), err)
 	}
-	if j.sum != nil {
-		j.sum.Write(raw)
-	}
 	body := raw[:len(raw)-crcLength]
-	good := crc32.Checksum(body, castagnoli()) == binary.BigEndian.Uint32(raw[len(body):])
-	to, rest := c.tables[j.table-1].hash, body[blockHeader:]
 	e := expander{pairs: j.table == Registrations || j.table == PooledRegistrations}
-	for _, n := range j.lengths {
-		if good = good && n >= 2 && int(n) <= min(len(rest), maxRow); !good {
-			break
-		}
-		if len(plain) >= digestBatch {
-			to.Write(plain)
-			plain = plain[:0]
-		}
-		plain, good = e.append(plain, rest, int(n))
-		rest = rest[n:]
-	}
-	if !good || len(rest) > 0 {
+	if crc32.Checksum(body, castagnoli()) != binary.BigEndian.Uint32(raw[len(body):]) ||
+		!e.hash(c.tables[j.table-1].hash, body[blockHeader:], j.lengths, plain) {
 		return j.d.at(j.block.offset, "a block of %v changed after it was written or read", j.table)
 	}
-	to.Write(plain)
 	return nil
 }
 

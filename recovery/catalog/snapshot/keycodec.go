@@ -18,13 +18,14 @@ func appendID(dst []byte, shared int, flags byte, id *[32]byte) []byte {
 		return append(append(dst, byte(shared), flags), id[shared:]...)
 	}
 	n := len(dst)
-	dst = slices.Grow(dst, 2+32+8)[:n+2+32+8]
-	to := dst[n:]
+	dst = slices.Grow(dst, 2+32+8)
+	to := (*[2 + 32 + 8]byte)(dst[n : n+2+32+8])
 	to[0], to[1] = byte(shared), flags
 	binary.BigEndian.PutUint64(to[2:], binary.BigEndian.Uint64(id[:])<<(8*shared))
-	binary.BigEndian.PutUint64(to[10-shared:], binary.BigEndian.Uint64(id[8:]))
-	binary.BigEndian.PutUint64(to[18-shared:], binary.BigEndian.Uint64(id[16:]))
-	binary.BigEndian.PutUint64(to[26-shared:], binary.BigEndian.Uint64(id[24:]))
+	rest := (*[24 + 8]byte)(to[10-shared:])
+	binary.BigEndian.PutUint64(rest[:], binary.BigEndian.Uint64(id[8:]))
+	binary.BigEndian.PutUint64(rest[8:], binary.BigEndian.Uint64(id[16:]))
+	binary.BigEndian.PutUint64(rest[16:], binary.BigEndian.Uint64(id[24:]))
 	return dst[:n+2+32-shared]
 }
 

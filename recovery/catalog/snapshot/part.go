@@ -11,7 +11,7 @@ import (
 // part is one file of a snapshot under way: the only one, or a chunk.
 type part struct {
 	out     output
-	sum     *xxhash.Digest // over all that was written; the digest's goroutine adds the blocks
+	sum     *xxhash.Digest // over what is in the file
 	offset  int64          // where the next block goes
 	written int64          // how much of that is in the file
 	index   index
@@ -27,7 +27,6 @@ func newPart(to storage, h Header) (*part, error) {
 	p := &part{out: out, sum: xxhash.New()}
 	raw := h.appendTo(nil, Chunk{Count: 1})
 	p.offset = int64(len(raw))
-	p.sum.Write(raw)
 	return p, p.write(raw)
 }
 
@@ -49,6 +48,7 @@ func (p *part) write(raw []byte) error {
 	if _, err := p.out.Write(raw); err != nil {
 		return fmt.Errorf("write snapshot: %w", err)
 	}
+	p.sum.Write(raw)
 	p.written += int64(len(raw))
 	return nil
 }
@@ -77,8 +77,9 @@ func (p *part) end(t trailer) error {
 	raw := p.index.appendTo(nil)
 	t.indexOffset, t.indexLength, t.totals.Rows = p.offset, int64(len(raw)), p.rows
 	raw = t.appendTo(raw)
-	p.sum.Write(raw)
-	raw = binary.BigEndian.AppendUint64(raw, p.sum.Sum64())
-	p.offset += int64(len(raw))
-	return p.write(raw)
+	p.offset += int64(len(raw) + sumLength)
+	if err := p.write(raw); err != nil {
+		return err
+	}
+	return p.write(binary.BigEndian.AppendUint64(nil, p.sum.Sum64()))
 }

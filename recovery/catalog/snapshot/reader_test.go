@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"math"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -317,6 +318,49 @@ func TestMemoryGrowsWithTheCatalog(t *testing.T) {
 	runtime.ReadMemStats(&after)
 	if used := after.TotalAlloc - before.TotalAlloc; n != 100_000 || used > 512<<10 {
 		t.Errorf("%d rows took %d bytes", n, used)
+	}
+}
+
+// TestWritingIsBounded: neither does the memory of writing, proving and comparing
+// depend on it, nor that of an overlay. Hazard 34.
+func TestWritingIsBounded(t *testing.T) {
+	s := state(100_000)
+	base := open(t, s.write(t))
+	s.head.Position++
+	for i := range s.blobs {
+		s.blobs[i].Size++
+	}
+	dir := t.TempDir()
+	later := open(t, s.write(t))
+	path := func(name string) string { return filepath.Join(dir, name) }
+	var over *Overlay
+	for _, c := range []struct {
+		name string
+		run  func() error
+	}{
+		{"write", func() error { _, err := Write(t.Context(), path("full"), base, Options{}); return err }},
+		{"verify", func() error { return base.Verify(t.Context()) }},
+		{"diff", func() error { return Diff(t.Context(), base, later, func(Change) error { return nil }) }},
+		{"incremental", func() error {
+			_, err := WriteIncremental(t.Context(), path("incr"), base, later, Options{})
+			return err
+		}},
+		{"overlay", func() (err error) { over, err = Over(base, open(t, path("incr"))); return err }},
+		{"overlaid", func() error { _, err := Write(t.Context(), path("both"), over, Options{}); return err }},
+		{"again", func() error {
+			_, err := WriteIncremental(t.Context(), path("again"), base, over, Options{})
+			return err
+		}},
+	} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		if err := c.run(); err != nil {
+			t.Fatalf("%s: %v", c.name, err)
+		}
+		runtime.ReadMemStats(&after)
+		if used := after.TotalAlloc - before.TotalAlloc; used > 2<<20 {
+			t.Errorf("%s: %d bytes for 100,000 blobs", c.name, used)
+		}
 	}
 }
 

@@ -316,7 +316,7 @@ func (w *Writer) endBlock() error {
 	}
 	p := w.part()
 	w.slab.jobs = append(w.slab.jobs, hashJob{
-		from: p.out, d: w.d, table: w.table, block: p.add(w.table, w.first, length, w.rows), lengths: w.lengths, sum: p.sum,
+		from: p.out, d: w.d, table: w.table, block: p.add(w.table, w.first, length, w.rows), lengths: w.lengths,
 	})
 	w.slab.begin()
 	w.taken += uint64(w.rows)

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -33,35 +34,38 @@ type Config struct {
 	Settings []string
 	// Password is the superuser's; empty: none is asked for.
 	Password string
-	// Dir holds the data directory; default: a new one, removed at the end.
-	Dir string
 }
 
-// Server is a running server.
+// Server is a database of a running server.
 type Server struct {
+	*process
+	database string
+}
+
+// process is the server itself, which databases share.
+type process struct {
 	cfg  Config
 	bin  string
 	dir  string
 	as   *syscall.Credential // nil: as the test
 	cmd  *exec.Cmd
 	done chan error
+	made atomic.Int64 // databases
 }
 
 // Start starts a server, or skips the test with the reason why there is none.
 func Start(t testing.TB, c Config) *Server {
 	t.Helper()
-	s := &Server{cfg: c, dir: c.Dir}
+	s := &Server{&process{cfg: c}, "postgres"}
 	if s.bin = binaries(); s.bin == "" {
 		lack(t, "postgresql is not installed")
 	}
-	if s.dir == "" {
-		dir, err := os.MkdirTemp("", "recoverd-pg-")
-		if err != nil {
-			t.Fatal(err)
-		}
-		s.dir = dir
-		t.Cleanup(func() { os.RemoveAll(dir) })
+	dir, err := os.MkdirTemp("", "recoverd-pg-")
+	if err != nil {
+		t.Fatal(err)
 	}
+	s.dir = dir
+	t.Cleanup(func() { os.RemoveAll(dir) })
 	s.becomeSomebody(t)
 	s.initialize(t)
 	s.Start(t)
@@ -230,12 +234,25 @@ func (s *Server) stop(how syscall.Signal) {
 	s.done = nil
 }
 
-// DSN is the superuser's connection string.
-func (s *Server) DSN() string { return s.DSNOf("tester", s.cfg.Password, "postgres") }
+// Database returns a new, empty database of the server.
+func (s *Server) Database(t testing.TB) *Server {
+	t.Helper()
+	name := fmt.Sprintf("db%d", s.made.Add(1))
+	if _, err := s.Connect(t).Exec(t.Context(), "CREATE DATABASE "+name); err != nil {
+		t.Fatal(err)
+	}
+	return s.In(name)
+}
 
-// DSNOf is the connection string of a user and a database.
-func (s *Server) DSNOf(user, password, database string) string {
-	dsn := fmt.Sprintf("host=%s user=%s dbname=%s", s.dir, user, database)
+// In returns a database that is there already.
+func (s *Server) In(database string) *Server { return &Server{s.process, database} }
+
+// DSN is the superuser's connection string.
+func (s *Server) DSN() string { return s.DSNOf("tester", s.cfg.Password) }
+
+// DSNOf is a user's connection string.
+func (s *Server) DSNOf(user, password string) string {
+	dsn := fmt.Sprintf("host=%s user=%s dbname=%s", s.dir, user, s.database)
 	if password != "" {
 		dsn += " password='" + password + "'"
 	}
