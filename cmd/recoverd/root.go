@@ -37,7 +37,7 @@ func newRoot() *cobra.Command {
 	root := newGroup("recoverd", "Make a storage node whole again, and remember how far it got")
 	root.SilenceUsage, root.SilenceErrors = true, true
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return withCode(exitUsage, err) })
-	root.AddCommand(newRunCommand(), newStatusCommand(), newCheckpointCommand(), newServeCommand(), newStoreCommand(), newCatalogCommand(), newSnapshotCommand(),
+	root.AddCommand(newRunCommand(), newStatusCommand(), newCheckpointCommand(), newServeCommand(), newStoreCommand(), newCatalogCommand(), newSnapshotCommand(), newVerifyCommand(),
 		newDemoCommand(), newVersionCommand())
 	return root
 }

@@ -32,16 +32,15 @@ type Config struct {
 	Epoch uint32
 	// Concurrency is how many pieces are read at the same time; default 4.
 	Concurrency int
-	// Limiter bounds the bytes a second that all readers together read; nil: no
-	// limit. Its burst is at least Chunk.
-	Limiter *rate.Limiter
+	// BytesPerSecond bounds what all readers together read; 0: no limit.
+	BytesPerSecond int64
 	// Uncache makes the kernel forget what it keeps of a file, before and after it
 	// is read, so that the disk is read and not the memory; nil: nothing does.
 	Uncache func(*os.File)
 }
 
-// Chunk is how many bytes are read at once.
-const Chunk = 256 << 10
+// chunk is how many bytes are read at once; the limiter's burst.
+const chunk = 256 << 10
 
 // maxConcurrency bounds the readers, and with them the memory: a chunk each.
 const maxConcurrency = 256
@@ -74,8 +73,8 @@ func (c Config) Validate() error {
 		return fmt.Errorf("%w: shard %d of %d", ErrConfig, top, c.TotalShards)
 	case c.Concurrency < 1 || c.Concurrency > maxConcurrency:
 		return fmt.Errorf("%w: %d at the same time, want 1 to %d", ErrConfig, c.Concurrency, maxConcurrency)
-	case c.Limiter != nil && c.Limiter.Burst() < Chunk:
-		return fmt.Errorf("%w: the limiter's burst is less than a chunk of %d bytes", ErrConfig, Chunk)
+	case c.BytesPerSecond < 0:
+		return fmt.Errorf("%w: %d bytes a second", ErrConfig, c.BytesPerSecond)
 	}
 	return nil
 }
@@ -110,9 +109,13 @@ func Run(ctx context.Context, cfg Config, rows iter.Seq2[recovery.Row, error], r
 		defer close(order)
 		return handOut(ctx, cfg, rows, work, order)
 	})
+	var limiter *rate.Limiter
+	if cfg.BytesPerSecond > 0 {
+		limiter = rate.NewLimiter(rate.Limit(cfg.BytesPerSecond), chunk)
+	}
 	for range cfg.Concurrency {
 		g.Go(func() error {
-			r := reader{cfg: cfg, buf: make([]byte, Chunk)}
+			r := reader{cfg: cfg, limiter: limiter, buf: make([]byte, chunk)}
 			for t := range work {
 				if err := r.check(ctx, t); err != nil {
 					return err

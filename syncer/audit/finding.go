@@ -51,6 +51,8 @@ type Finding struct {
 	Have int64 `json:"have,omitempty"`
 	// Err is why it cannot be read, or what is there instead.
 	Err string `json:"error,omitempty"`
+	// Denied: this process may not read it. That says nothing about its bytes.
+	Denied bool `json:"denied,omitempty"`
 }
 
 // Mendable reports whether fetching the piece again and replacing what is there
@@ -58,8 +60,10 @@ type Finding struct {
 // taken away by whoever did.
 func (f Finding) Mendable() bool {
 	switch f.Kind {
-	case Missing, WrongSize, Rotten, Unreadable:
+	case Missing, WrongSize, Rotten:
 		return true
+	case Unreadable:
+		return !f.Denied
 	}
 	return false
 }

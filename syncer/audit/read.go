@@ -9,15 +9,18 @@ import (
 	"os"
 	"syscall"
 
+	"golang.org/x/time/rate"
+
 	"github.com/recoverd/recoverd/recovery"
 	"github.com/recoverd/recoverd/syncer/store"
 )
 
 // reader proves pieces, one after the other.
 type reader struct {
-	cfg  Config
-	buf  []byte
-	held []uint32
+	cfg     Config
+	limiter *rate.Limiter // nil: no limit
+	buf     []byte
+	held    []uint32
 }
 
 // check looks at every piece of a blob that this node holds.
@@ -58,7 +61,7 @@ func (r *reader) prove(ctx context.Context, b *recovery.Blob, shard uint32) (f F
 	case exhausted(err):
 		return Finding{}, 0, err
 	case err != nil:
-		found.Kind, found.Err = Unreadable, err.Error()
+		found.Kind, found.Err, found.Denied = Unreadable, err.Error(), errors.Is(err, fs.ErrPermission)
 		return found, 0, nil
 	}
 	defer func() { _ = file.Close() }() // only read
@@ -91,8 +94,8 @@ func (r *reader) hash(ctx context.Context, file *os.File, size int64) (sum [sha2
 	defer r.cfg.Uncache(file)
 	h, from := sha256.New(), io.LimitReader(file, size+1)
 	for {
-		if l := r.cfg.Limiter; l != nil { // for what is left: a small piece costs what it holds
-			if err := l.WaitN(ctx, int(min(int64(len(r.buf)), size-n))); err != nil {
+		if r.limiter != nil { // for what is left: a small piece costs what it holds
+			if err := r.limiter.WaitN(ctx, int(min(int64(len(r.buf)), size-n))); err != nil {
 				return sum, n, err
 			}
 		}
