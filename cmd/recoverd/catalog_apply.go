@@ -87,7 +87,9 @@ func applyEvents(ctx context.Context, cfg catalogApply) (result applied, err err
 	if err := cfg.seed(ctx); err != nil {
 		return result, err
 	}
-	c, err := eventlog.Open(ctx, cfg.eventlog(cfg.Dir, cfg.Until))
+	to := cfg.eventlog(cfg.Dir, cfg.Until)
+	to.MakeAll = true
+	c, err := eventlog.Open(ctx, to)
 	if err != nil {
 		return result, err
 	}

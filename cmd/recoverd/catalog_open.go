@@ -82,7 +82,7 @@ func openFile(ctx context.Context, cfg *runConfig) (*fileCatalog, error) {
 		err = refuseUnverifiable(ctx, content)
 	}
 	if err = errors.Join(err, content.Close()); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%s: %w", cfg.Catalog, err)
 	}
 	open := catalog.NewFile
 	if _, bolt := content.(*boltdb.Reader); bolt {

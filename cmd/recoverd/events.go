@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"github.com/recoverd/recoverd/recovery"
 	"github.com/recoverd/recoverd/recovery/catalog/event"
 	"github.com/recoverd/recoverd/recovery/catalog/eventlog"
 	"github.com/recoverd/recoverd/recovery/catalog/snapshot/archive"
@@ -68,6 +69,8 @@ func catalogCode(err error) error {
 		return withCode(exitNoCreate, err)
 	case errors.Is(err, eventlog.ErrFailed):
 		return withCode(exitHalted, err)
+	case errors.Is(err, recovery.ErrMisconfigured), errors.Is(err, eventlog.ErrVersion), errors.Is(err, eventlog.ErrUnfinished), errors.Is(err, eventlog.ErrPastStop):
+		return withCode(exitConfig, err)
 	}
 	return planCode(err)
 }

@@ -180,15 +180,13 @@ func TestFileBadReplacement(t *testing.T) {
 	}
 }
 
-// TestFileBehindALink: a change in another directory than the watched one is
-// found by looking.
 // A replacement that is not accepted is refused like a bad one, once, and the
 // pinned file stays.
 func TestFileNotAccepted(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "catalog.rsnap")
 	first := catalogtest.WriteSnapshot(t, path, catalogtest.NewState(10, 5))
 	unwanted := uint64(20)
-	f, err := catalog.NewFile(catalog.FileConfig{Path: path, Accept: func(_ context.Context, r *snapshot.Reader) error {
+	f, err := catalog.NewFile(catalog.FileConfig{Path: path, Accept: func(_ context.Context, r catalog.Content) error {
 		if r.Header().Position == unwanted {
 			return fmt.Errorf("%w: not this one", recovery.ErrMisconfigured)
 		}
@@ -217,6 +215,8 @@ func TestFileNotAccepted(t *testing.T) {
 	}
 }
 
+// TestFileBehindALink: a change in another directory than the watched one is
+// found by looking.
 func TestFileBehindALink(t *testing.T) {
 	elsewhere := filepath.Join(t.TempDir(), "data.rsnap")
 	path := filepath.Join(t.TempDir(), "catalog.rsnap")

@@ -109,7 +109,10 @@ func (f *Files) Changed(ctx context.Context) error {
 	}
 	select {
 	case <-f.watch.Events:
-	case <-f.watch.Errors: // something was lost: look
+	case _, open := <-f.watch.Errors: // something was lost: look
+		if !open {
+			return ErrClosed
+		}
 	case <-timer.C:
 	case <-ctx.Done():
 	case <-f.stop:

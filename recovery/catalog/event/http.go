@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -148,7 +149,7 @@ func (h *HTTP) get(ctx context.Context, u *url.URL, after uint64, limit int) ([]
 	}
 	resp, err := h.client.Do(req)
 	if err != nil {
-		return nil, 0, err // names the URL without its password
+		return nil, 0, plainly(u, err)
 	}
 	defer resp.Body.Close()
 	switch {
@@ -168,6 +169,16 @@ func (h *HTTP) get(ctx context.Context, u *url.URL, after uint64, limit int) ([]
 		tip++ // there may be more
 	}
 	return a.events, tip, nil
+}
+
+// plainly leaves out of a network error what differs from try to try, so that one
+// trouble reads as one.
+func plainly(u *url.URL, err error) error {
+	var op *net.OpError
+	if errors.As(err, &op) {
+		return fmt.Errorf("read %s: %s: %w", u.Redacted(), op.Op, op.Err)
+	}
+	return err // names the URL without its password
 }
 
 // answer is what one answer holds.
@@ -195,7 +206,7 @@ func (a *answer) read(body io.Reader) error {
 		case errors.Is(err, bufio.ErrBufferFull):
 			return a.bad(fmt.Errorf("%w: a line of more than %d bytes", ErrMalformed, MaxLine))
 		case err != nil:
-			return fmt.Errorf("read %s at byte %d: %w", a.source, a.offset, err)
+			return fmt.Errorf("read %s: the answer broke off: %w", a.source, err)
 		}
 		if err := a.take(bytes.TrimSuffix(line, []byte{'\n'})); err != nil {
 			return a.bad(err)

@@ -135,6 +135,7 @@ func (c *Catalog) start(ctx context.Context) error {
 	if c.db, err = openDatabase(filepath.Join(c.cfg.Dir, logName)); err != nil {
 		return err
 	}
+	c.db.db.NoSync = c.cfg.noSync
 	c.opened.At, c.opened.Torn = found.meta.Stamp, found.torn
 	c.owed = c.cfg.EpochSnapshots && found.last == event.EpochStarted && found.meta.Position > found.meta.Base.Position
 	c.board = newBoard(&found.meta)

@@ -27,6 +27,10 @@ type Config struct {
 	// incremental snapshots; they are made at multiples of these. Default 25,000
 	// and 100; negative: none are made for that reason.
 	FullEvery, IncrEvery int64
+	// MakeAll: what is applied waits for every snapshot that is due, also those of
+	// FullEvery and IncrEvery, so that none is left out because another one is being
+	// made. Without it only those of epochs are waited for.
+	MakeAll bool
 	// StopAt is the position after which no event is applied. A full snapshot is
 	// made there. 0: there is none.
 	StopAt uint64
@@ -50,6 +54,8 @@ type Config struct {
 	// step is called between two changes that a kill can come between; nil: it is
 	// not. Tests look at the directory then.
 	step func(name string)
+	// noSync leaves transactions to the page cache, for tests that cut no power.
+	noSync bool
 }
 
 // between calls step.

@@ -232,7 +232,7 @@ func TestHistoryKeepsItsNames(t *testing.T) {
 	apply(t, c, events[80:])
 	pin()
 	must(t, c.Close())
-	// Another history is not taken for this one.
+	// Hazard 84: another history is not taken for this one.
 	other := open(t, quiet(filepath.Join(tempDir(t), "other")))
 	apply(t, other, historyEvents(seed+1, 100))
 	strange, err := other.Pin(t.Context())
@@ -242,6 +242,7 @@ func TestHistoryKeepsItsNames(t *testing.T) {
 	}
 }
 
+// Hazard 59, the other half: snapshots that are gone leave no position behind.
 // TestBaseThatIsGone: another way to the same position is found, or the catalog
 // says what it needs.
 func TestBaseThatIsGone(t *testing.T) {
@@ -395,4 +396,36 @@ func TestTooManyPools(t *testing.T) {
 		t.Errorf("position %d", at)
 	}
 	must(t, c.Close())
+}
+
+// TestIncrementalAcrossEpochs: an incremental that drops keys, as others may make
+// them, is laid over its base, and what it drops stays dropped. Hazard 54.
+func TestIncrementalAcrossEpochs(t *testing.T) {
+	for seed := uint64(40); seed < 52; seed++ {
+		cfg := quiet(filepath.Join(tempDir(t), "catalog"))
+		must(t, os.Mkdir(cfg.Dir, 0o700))
+		a, err := archive.Open(archive.Config{Dir: cfg.Dir, MinFree: -1})
+		must(t, err)
+		full, err := a.CreateFull(t.Context(), modelAt(seed, 60).State(), archive.CreateOptions{})
+		must(t, err)
+		held, err := a.OpenEntry(t.Context(), full)
+		must(t, err)
+		incr, err := a.CreateIncremental(t.Context(), held.Reader, modelAt(seed, 140).State(), archive.CreateOptions{})
+		must(t, err)
+		must(t, held.Close())
+		way, err := RestoreTo(t.Context(), cfg, archive.Latest)
+		must(t, err)
+		if way.Incremental == nil || way.Incremental.Name != incr.Name {
+			t.Fatalf("%v", names(way.Entries()))
+		}
+		c := openIn(t, cfg)
+		events := historyEvents(seed, 260)
+		for at := 140; at < 260; at += 30 {
+			agrees(t, c, modelAt(seed, uint64(at)))
+			sameState(t, c, modelAt(seed, uint64(at)))
+			apply(t, c, events[at:at+30])
+			lookups(t, c, modelAt(seed, uint64(at+30)), idsOf(events))
+		}
+		must(t, c.Close())
+	}
 }

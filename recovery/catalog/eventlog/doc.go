@@ -25,5 +25,7 @@
 // appends events, over tables.go; base.go, view.go and delta.go read the state;
 // source.go and since.go are the catalog.Source. freeze.go and filter.go make a
 // state that stands still, keeper.go makes snapshots of it when cadence.go says
-// so. follow.go is the loop; restore.go makes a directory, or makes it again.
+// so. follow.go is the loop, board.go what is known of it; restore.go fills a
+// directory or brings it to a position, over rebuild.go, which makes a log anew;
+// log.go reads one that nobody follows with.
 package eventlog

@@ -46,6 +46,7 @@ func (c *Catalog) giveBack() { <-c.making }
 // counted and shown, and stops nothing: an error is that of ctx, or ends the
 // catalog.
 func (c *Catalog) fulfil(ctx context.Context, w wish) error {
+	w.must = w.must || c.cfg.MakeAll
 	switch {
 	case w.kind == 0:
 		return nil

@@ -77,7 +77,7 @@ func (c *Catalog) touchedSince(ctx context.Context, since recovery.Bound) (ids [
 	if t.since == since && t.upTo >= c.board.pinnedAt() {
 		return t.ids, t.all, nil
 	}
-	s := touchScan{c: c, at: since.Position, ids: map[recovery.BlobID]struct{}{}, pools: map[snapshot.PoolID]struct{}{}}
+	s := touchScan{c: c, at: since.Position, limit: maxTouched, ids: map[recovery.BlobID]struct{}{}, pools: map[snapshot.PoolID]struct{}{}}
 	if all, err = s.run(ctx, since); err != nil {
 		return nil, false, err
 	}
@@ -92,6 +92,7 @@ func (c *Catalog) touchedSince(ctx context.Context, since recovery.Bound) (ids [
 type touchScan struct {
 	c     *Catalog
 	at    uint64 // the last event looked at
+	limit int    // of ids
 	ids   map[recovery.BlobID]struct{}
 	pools map[snapshot.PoolID]struct{}
 }
@@ -105,7 +106,7 @@ func (s *touchScan) run(ctx context.Context, since recovery.Bound) (all bool, er
 			done, err = s.events(v)
 			return err
 		})
-		if all || err != nil || len(s.ids) > maxTouched {
+		if all || err != nil || len(s.ids) > s.limit {
 			return true, err
 		}
 	}
@@ -115,7 +116,7 @@ func (s *touchScan) run(ctx context.Context, since recovery.Bound) (all bool, er
 	if err := s.members(ctx); err != nil {
 		return true, err
 	}
-	return len(s.ids) > maxTouched, nil
+	return len(s.ids) > s.limit, nil
 }
 
 // events looks at the next events in the log; done: there are no more.
@@ -165,7 +166,7 @@ func (s *touchScan) members(ctx context.Context) error {
 				}
 			}
 		})
-		if err != nil || len(s.ids) > maxTouched {
+		if err != nil || len(s.ids) > s.limit {
 			return err
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"go.etcd.io/bbolt"
 	"pgregory.net/rapid"
 
 	"github.com/recoverd/recoverd/recovery"
@@ -133,5 +134,113 @@ func TestChasingTheTip(t *testing.T) {
 		if rows, pass := since(t, c, strange, 1024); len(rows) != len(all) || pass != 0 {
 			t.Errorf("since %v: %d rows of %d", strange, len(rows), len(all))
 		}
+	}
+}
+
+// TestTouchedByPools: pools bring all that is in them, from base and delta; and
+// what is too much is given up.
+func TestTouchedByPools(t *testing.T) {
+	c := open(t, quiet(filepath.Join(tempDir(t), "catalog")))
+	pool, position := snapshot.PoolID{5}, uint64(0)
+	add := func(e event.Event) {
+		position++
+		e.Position = position
+		apply(t, c, []event.Event{e})
+	}
+	add(event.Event{Kind: event.EpochStarted, Epoch: 1})
+	add(event.Event{Kind: event.PoolCreated, Pool: pool, EndEpoch: 5})
+	for i := range byte(40) {
+		if i == 20 {
+			_, err := c.Snapshot(t.Context(), snapshot.Full)
+			must(t, err)
+		}
+		id := recovery.BlobID{i}
+		e := event.Event{Kind: event.Register, Blob: id, Object: id, Encoding: recovery.Raw, Digest: id, Pool: pool}
+		if i%2 == 0 {
+			e.Pool, e.EndEpoch = snapshot.PoolID{}, 5
+		}
+		e.Digest[31] = 1
+		add(e)
+		add(event.Event{Kind: event.Certify, Blob: id, Object: id})
+	}
+	covered, err := c.Pin(t.Context())
+	must(t, err)
+	add(event.Event{Kind: event.PoolExtended, Pool: pool, EndEpoch: 6})
+	add(event.Event{Kind: event.Certify, Blob: recovery.BlobID{2}, Object: recovery.BlobID{2}})
+	_, err = c.Pin(t.Context())
+	must(t, err)
+	rows, pass := since(t, c, covered.Bound, 7)
+	if len(rows) != 21 || pass != 21 {
+		t.Errorf("%d rows of a pass of %d, want 21", len(rows), pass)
+	}
+	for _, limit := range []int{1, 20} {
+		s := touchScan{c: c, at: covered.Position, limit: limit, ids: map[recovery.BlobID]struct{}{}, pools: map[snapshot.PoolID]struct{}{}}
+		if all, err := s.run(t.Context(), covered.Bound); err != nil || !all {
+			t.Errorf("at most %d: %v, %v", limit, all, err)
+		}
+	}
+}
+
+// Hazard 80, the catalog's side: no answer is from before the pinned state, and
+// what an event behind that has changed shows or does not, but never an older "no".
+func TestStaleNo(t *testing.T) {
+	seed := uint64(31)
+	events := historyEvents(seed, 150)
+	c := open(t, quiet(filepath.Join(tempDir(t), "catalog")))
+	for at := 10; at <= 140; at += 10 {
+		apply(t, c, events[:at])
+		tip, err := c.Pin(t.Context())
+		must(t, err)
+		apply(t, c, events[:at+5]) // it moves on
+		at, rows, err := c.Lookup(t.Context(), idsOf(events))
+		must(t, err)
+		if !at.Reaches(tip.Bound) {
+			t.Fatalf("an answer of %+v, pinned is %+v", at, tip.Stamp)
+		}
+		want := modelAt(seed, at.Position).Certified()
+		if len(rows) != len(want) {
+			t.Fatalf("%d rows at %d, want %d", len(rows), at.Position, len(want))
+		}
+	}
+}
+
+// Hazard 35: no transaction is open between two pages, and the log does not grow
+// while a slow pass goes on and events come.
+func TestLongReadTransaction(t *testing.T) {
+	c := open(t, quiet(filepath.Join(tempDir(t), "catalog")))
+	h := eventtest.New(32, "main")
+	apply(t, c, h.Take(400))
+	_, err := c.Pin(t.Context())
+	must(t, err)
+	rows := make([]recovery.Row, 1)
+	extend := h.Model().Certified()[0]
+	position, after := h.Model().Stamp().Position, recovery.Mark{}
+	var first int64
+	for i := range 200 {
+		info, err := c.Page(t.Context(), after, rows)
+		must(t, err)
+		if n := c.db.db.Stats().OpenTxN; n != 0 {
+			t.Fatalf("%d transactions are open after a page", n)
+		}
+		if after = recovery.MarkAt(rows[0].ID); info.End || info.N == 0 {
+			after = recovery.Mark{}
+		}
+		must(t, c.update(func(b *buckets, m *meta) error { // rewrites what an event would
+			w := newWork(b, m, c.base, map[snapshot.PoolID]uint64{})
+			w.now = position
+			row, _, _, err := w.blob(extend.ID)
+			if err != nil {
+				return err
+			}
+			return blobTable{w}.Put(row)
+		}))
+		must(t, c.db.view(func(tx *bbolt.Tx) error {
+			if size := tx.Size(); i == 20 {
+				first = size
+			} else if i > 20 && size > 2*first {
+				t.Fatalf("%d bytes after %d pages, %d before", size, i, first)
+			}
+			return nil
+		}))
 	}
 }

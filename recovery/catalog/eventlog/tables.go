@@ -257,7 +257,7 @@ func (t pooledTable) Get(key snapshot.Key) (row snapshot.Pooled, there bool, err
 	if rec.dropped || written < t.w.layers.reborn[row.Pool] {
 		return row, false, nil
 	}
-	_, there, err = (poolTable{t.w}).Get(row.Pool)
+	_, there, err = poolTable(t).Get(row.Pool)
 	return row, there, err
 }
 

@@ -41,9 +41,11 @@ type cursor[R any, P Row[R]] struct {
 	dropped bool           // row is a dropped key
 	any     bool           // row is set, and the next row read follows it
 	held    bool           // row is yet to be returned
-	next    int            // the block after the loaded one
-	raw     []byte         // the loaded block's memory
-	rest    []byte         // what is left of its payload
+	next    int            // the block after the one being read
+	loaded  int            // the block in memory, from 1; 0: none
+	raw     []byte         // its memory
+	payload []byte         // its rows
+	rest    []byte         // those that are left
 	left    uint32         // rows in rest
 	end     int64          // file offset of the end of its payload
 	src     *source        // where the loaded block lies
@@ -125,29 +127,38 @@ func (c *cursor[R, P]) tapped(n int) {
 	}
 }
 
-// nextBlock loads the next block and reads its first row.
+// nextBlock enters the next block and reads its first row.
 func (c *cursor[R, P]) nextBlock() (*R, error) {
 	blocks := c.r.index.of(c.table)
 	if c.err != nil || c.next == len(blocks) {
 		return nil, c.err
 	}
 	b := blocks[c.next]
+	if c.loaded != c.next+1 {
+		if c.err = c.load(b); c.err != nil {
+			return nil, c.err
+		}
+	}
+	c.next++
+	c.lengths = c.lengths[:0]
+	c.rest, c.left, c.end = c.payload, b.rows, b.end()-crcLength
+	return c.firstRow(b)
+}
+
+// load reads a block and proves it.
+func (c *cursor[R, P]) load(b block) (err error) {
 	if cap(c.raw) < int(b.length) {
 		c.raw = make([]byte, b.length, max(int(b.length), c.blockCap()))
 	}
 	raw := c.raw[:b.length]
-	c.src = c.r.sources[b.file]
+	c.src, c.loaded = c.r.sources[b.file], 0
 	if err := readFull(c.src.src, raw, b.offset); err != nil {
-		c.err = c.src.d.read(b.offset, "table "+c.table.String(), err)
-		return nil, c.err
+		return c.src.d.read(b.offset, "table "+c.table.String(), err)
 	}
-	if c.rest, c.err = openBlock(raw, c.table, b, c.src.d); c.err != nil {
-		return nil, c.err
+	if c.payload, err = openBlock(raw, c.table, b, c.src.d); err == nil {
+		c.loaded = c.next + 1
 	}
-	c.next++
-	c.lengths = c.lengths[:0]
-	c.left, c.end = b.rows, b.end()-crcLength
-	return c.firstRow(b)
+	return err
 }
 
 // blockCap avoids growing: full blocks differ a little in length.
@@ -185,17 +196,29 @@ func (c *cursor[R, P]) Seek(id recovery.BlobID) error {
 		return c.err
 	}
 	target := c.r.index.seek(c.table, id)
-	forward := c.any && target == c.next-1 && rising(P(&c.row).RowKey()[:32], id[:])
-	if !forward {
-		c.next, c.left, c.any = target, 0, false
+	if c.any && target == c.next-1 {
+		key := P(&c.row).RowKey()
+		switch order := bytes.Compare(key[:32], id[:]); {
+		case order == 0 && len(key) == 32:
+			c.held = true
+			return nil
+		case order < 0:
+			return c.skip(id)
+		}
 	}
+	c.next, c.left, c.any = target, 0, false
+	return c.skip(id)
+}
+
+// skip reads on to the first row whose key begins with id or more.
+func (c *cursor[R, P]) skip(id recovery.BlobID) error {
 	c.held = false
 	for {
 		row, err := c.Next()
 		if row == nil || err != nil {
 			return err
 		}
-		if !rising(P(row).RowKey()[:32], id[:]) {
+		if bytes.Compare(P(row).RowKey()[:32], id[:]) >= 0 {
 			c.held = true
 			return nil
 		}
