@@ -40,7 +40,7 @@ func newRoot() *cobra.Command {
 	root.AddCommand(
 		newRunCommand(), newStatusCommand(), newWaitCommand(), newExplainCommand(), newVerifyCommand(), newDoctorCommand(), newUnsettledCommand(), newPauseCommand(), newResumeCommand(),
 		newRetryCommand(), newLimitsCommand(), newCheckpointCommand(), newServeCommand(), newStoreCommand(), newCatalogCommand(), newSnapshotCommand(),
-		newVerifyCommand(), newConfigCommand(), newHealthcheckCommand(), newDemoCommand(), newVersionCommand(),
+		newConfigCommand(), newHealthcheckCommand(), newDemoCommand(), newVersionCommand(),
 	)
 	return root
 }
