@@ -163,7 +163,7 @@ func (o *verifyOptions) run(ctx context.Context, cfg *runConfig, stdout, stderr 
 	defer func() { err = firstError(err, reader.Close()) }()
 	v := &verification{
 		opts: o, catalog: catalog, reader: reader, keeper: o.keeper(cfg), report: newVerifyReport(stdout, o.output, reader),
-		audit: o.auditOf(reader, own), stderr: stderr, stateDir: cfg.StateDir,
+		audit: o.auditOf(reader, own, max(own.Epoch, catalog.tip.Epoch)), stderr: stderr, stateDir: cfg.StateDir,
 	}
 	if o.repair {
 		client, err := statusapi.Dial(ctx, cfg.StateDir)
@@ -176,9 +176,9 @@ func (o *verifyOptions) run(ctx context.Context, cfg *runConfig, stdout, stderr 
 	return v.run(ctx, v.keyOf(cfg, own))
 }
 
-func (o *verifyOptions) auditOf(reader *fs.Reader, own shards.Ownership) audit.Config {
+func (o *verifyOptions) auditOf(reader *fs.Reader, own shards.Ownership, epoch uint32) audit.Config {
 	return audit.Config{
-		Store: reader, Placement: shards.Hashed, TotalShards: own.TotalShards, Owned: own.Owned, Epoch: own.Epoch,
+		Store: reader, Placement: shards.Hashed, TotalShards: own.TotalShards, Owned: own.Owned, Epoch: epoch,
 		Concurrency: o.concurrency, BytesPerSecond: int64(o.bwlimit), Uncache: fs.Uncache,
 	}
 }

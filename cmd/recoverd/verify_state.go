@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"path/filepath"
 	"time"
 
@@ -129,16 +130,43 @@ func (k verifyKeeper) load(of verifyKey) (state *verifyState, dropped string, er
 	if data == nil {
 		return fresh, "", nil
 	}
-	old := &verifyState{}
-	d := json.NewDecoder(bytes.NewReader(data))
-	d.DisallowUnknownFields()
-	if err := d.Decode(old); err != nil || old.Version != verifyVersion || old.Sums.Wrong == nil || (old.Sums.Repair != nil) != old.Of.Repair {
-		return fresh, fmt.Sprintf("%s cannot be understood", k.path), nil
+	old, err := decodeVerifyState(data)
+	if err != nil {
+		return fresh, fmt.Sprintf("%s is damaged: %v", k.path, err), nil
 	}
 	if why := old.Of.differs(of); why != "" {
 		return fresh, why, nil
 	}
 	return old, "", nil
+}
+
+// The file is one line of JSON and one with its CRC32C: a mark that says too much
+// would be a store that was never looked at.
+func encodeVerifyState(s *verifyState) ([]byte, error) {
+	data, err := json.Marshal(s)
+	if err != nil {
+		return nil, err
+	}
+	data = append(data, '\n')
+	return fmt.Appendf(data, "%08x\n", crc32.Checksum(data, crc32.MakeTable(crc32.Castagnoli))), nil
+}
+
+func decodeVerifyState(data []byte) (*verifyState, error) {
+	line, sum, _ := bytes.Cut(data, []byte("\n"))
+	line = data[:min(len(line)+1, len(data))]
+	if string(sum) != fmt.Sprintf("%08x\n", crc32.Checksum(line, crc32.MakeTable(crc32.Castagnoli))) {
+		return nil, errors.New("its checksum is wrong")
+	}
+	s := &verifyState{}
+	d := json.NewDecoder(bytes.NewReader(line))
+	d.DisallowUnknownFields()
+	if err := d.Decode(s); err != nil {
+		return nil, err
+	}
+	if s.Version != verifyVersion || s.Mark.End() || s.Sums.Wrong == nil || (s.Sums.Repair != nil) != s.Of.Repair {
+		return nil, errors.New("it is of another version")
+	}
+	return s, nil
 }
 
 // differs says what is another one; empty: nothing.
@@ -160,9 +188,9 @@ func (k verifyKeeper) save(s *verifyState) error {
 	if k.path == "" {
 		return nil
 	}
-	data, err := json.Marshal(s)
+	data, err := encodeVerifyState(s)
 	if err == nil {
-		err = k.files().replace(filepath.Base(k.path), append(data, '\n'))
+		err = k.files().replace(filepath.Base(k.path), data)
 	}
 	if err != nil {
 		return fmt.Errorf("save how far the verification is: %w", err)

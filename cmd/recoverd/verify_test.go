@@ -264,13 +264,17 @@ func TestVerifyGoesOnAfterAKill(t *testing.T) {
 	kept := filepath.Join(f.path("state"), verifyStateFile)
 	mark := func() (s verifyState) {
 		data, err := os.ReadFile(kept)
-		if err == nil {
-			err = json.Unmarshal(data, &s)
+		if os.IsNotExist(err) {
+			return s
 		}
-		if err != nil && !os.IsNotExist(err) {
+		if err != nil {
 			t.Fatal(err)
 		}
-		return s
+		state, err := decodeVerifyState(data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return *state
 	}
 	slow := f.verify("--state-dir", f.path("state"), "--bwlimit", "100kB", "--concurrency", "1")
 	last := recovery.Mark{}
@@ -307,11 +311,37 @@ func TestVerifyGoesOnAfterAKill(t *testing.T) {
 	if !strings.Contains(stderr, "beginning anew: the ownership has changed") {
 		t.Errorf("of another ownership: %s", stderr)
 	}
-	if err := os.WriteFile(kept, []byte(`{"version":1,"mark":"end"}`), 0o600); err != nil {
+}
+
+// A kept mark that says too much would be a store that nobody looked at.
+func TestVerifyDoesNotBelieveADamagedMark(t *testing.T) {
+	f := recovered(t, 40, 600)
+	kept := f.path("kept.json")
+	good, err := encodeVerifyState(&verifyState{Version: verifyVersion, Mark: recovery.MarkAt(f.someBlob(30)), Sums: verifySums{Wrong: map[audit.Kind]uint64{}}})
+	if err != nil {
 		t.Fatal(err)
 	}
-	if _, stderr, _ = invoke(t, f.verify("--state-dir", f.path("state"))...); !strings.Contains(stderr, "beginning anew") {
-		t.Errorf("after its state was damaged: %s", stderr)
+	if _, err := decodeVerifyState(good); err != nil {
+		t.Fatal(err)
+	}
+	for i := range good {
+		bad := slices.Clone(good)
+		bad[i] ^= 1
+		if _, err := decodeVerifyState(bad); err == nil {
+			t.Fatalf("byte %d may be anything", i)
+		}
+		if _, err := decodeVerifyState(good[:i]); err == nil {
+			t.Fatalf("%d bytes of %d suffice", i, len(good))
+		}
+	}
+	for _, data := range [][]byte{[]byte(`{"version":1,"mark":"end"}`), good[:len(good)/2], {}} {
+		if err := os.WriteFile(kept, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		stdout, stderr, code := invoke(t, f.verify("--resume", kept)...)
+		if _, sum := found(t, stdout); code != exitOK || sum.Blobs != 40 || !strings.Contains(stderr, "beginning anew") {
+			t.Errorf("exit code %d, %s, %s", code, toJSON(sum), stderr)
+		}
 	}
 }
 
