@@ -1,13 +1,24 @@
 package main
 
 import (
+	"encoding/binary"
 	"fmt"
 	"io"
+	"math"
 	"time"
 
 	"github.com/vbauerster/mpb/v8"
 	"github.com/vbauerster/mpb/v8/decor"
+
+	"github.com/recoverd/recoverd/recovery"
 )
+
+// leading returns what idShare takes.
+func leading(id recovery.BlobID) uint64 { return binary.BigEndian.Uint64(id[:8]) }
+
+// idShare is how far along the id space an id lies: ids are hashes, and so blobs lie
+// evenly in it.
+func idShare(leading uint64) float64 { return float64(leading) / math.MaxUint64 }
 
 // meter shows how far a verb is while it works: a bar on a terminal, else a line
 // every 10 s. Close joins what it started.

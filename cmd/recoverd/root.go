@@ -38,7 +38,7 @@ func newRoot() *cobra.Command {
 	root.SilenceUsage, root.SilenceErrors = true, true
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return withCode(exitUsage, err) })
 	root.AddCommand(
-		newRunCommand(), newStatusCommand(), newWaitCommand(), newExplainCommand(), newVerifyCommand(), newDoctorCommand(), newPlanCommand(), newUnsettledCommand(), newPauseCommand(), newResumeCommand(),
+		newRunCommand(), newStatusCommand(), newWaitCommand(), newExplainCommand(), newPlanCommand(), newVerifyCommand(), newDoctorCommand(), newUnsettledCommand(), newPauseCommand(), newResumeCommand(),
 		newRetryCommand(), newLimitsCommand(), newCheckpointCommand(), newServeCommand(), newStoreCommand(), newCatalogCommand(), newSnapshotCommand(),
 		newConfigCommand(), newHealthcheckCommand(), newDemoCommand(), newVersionCommand(),
 	)

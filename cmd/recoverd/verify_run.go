@@ -5,12 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"path/filepath"
 	"sync/atomic"
 	"time"
-
-	"encoding/binary"
 
 	"github.com/dustin/go-humanize"
 
@@ -217,12 +214,11 @@ func (v *verification) interrupted(ctx context.Context, err error) error {
 	return withCode(exitTryAgain, fmt.Errorf("stopped after %s blobs, %d wrong so far%s", humanize.Comma(int64(v.state.Sums.Blobs)), v.state.Sums.wrong(), where))
 }
 
-// show makes the present figures those of the meter. The share is that of the id
-// space: ids are hashes, and so blobs lie evenly in it.
+// show makes the present figures those of the meter.
 func (v *verification) show() {
 	share := 0.0
 	if id, ok := v.state.Mark.ID(); ok {
-		share = float64(binary.BigEndian.Uint64(id[:8])) / math.MaxUint64
+		share = idShare(leading(id))
 	}
 	s := v.state.Sums
 	v.shown.Store(&verifyShown{share, fmt.Sprintf("%s blobs, %s read, %d wrong",
