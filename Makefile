@@ -49,9 +49,12 @@ crash: ## SIGKILLs over one recovery (KILLS), and, as root, power cuts of an ext
 model: ## search the Promela model of cursor, list, crashes and fence (spin and gcc)
 	$(GO) test ./recovery/sim/model -count=1 -v -timeout 20m -model
 
-bench: ## the measurements that the README quotes, as ratios within one run
+bench: build ## the measurements that the README quotes, as ratios within one run
 	$(GO) test ./recovery -run xxx -bench . -benchtime 5000000x
 	$(GO) test ./cmd/recoverd -run 'TestMeasure' -count=1 -v -timeout 60m -measure -measure-out $(CURDIR)/.cache/measured.md
+	$(BIN) snapshot bench --blobs 10000000 --dir .cache
+	$(GO) test ./recovery/catalog/boltdb ./recovery/catalog/postgres -run 'TestMeasure' -count=1 -v -timeout 60m -measure
+	$(GO) test ./recovery/catalog/eventlog -run xxx -bench . -benchtime 3x -timeout 60m
 
 fuzz: ## fuzz every decoder for FUZZTIME each
 	@for f in $$(grep -rhoE --include='*_test.go' '^func Fuzz[A-Za-z0-9]+' . | awk '{print $$2}' | sort -u); do \
