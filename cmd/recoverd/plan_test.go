@@ -72,6 +72,31 @@ func (f *fleet) foreseen(what string) {
 	}
 }
 
+// lose removes some blobs without telling anybody.
+func (f *fleet) lose(random *rand.Rand) {
+	for _, path := range f.files() {
+		if random.IntN(3) == 0 {
+			f.must(os.Remove(path))
+		}
+	}
+}
+
+// cutShort kills a run that has saved how far it is, while its peer serves n blobs and
+// then hangs, or at its end.
+func (f *fleet) cutShort(n int) string {
+	f.t.Helper()
+	f.source.newLife(n)
+	p := start(f.t, f.run("--concurrency", "4")...)
+	until(f.t, "it hangs and has saved, or has nothing to do", func() bool {
+		doc, ok := status(f.t, f.path("state"))
+		return ok && (doc.Phase == recovery.PhaseComplete.String() ||
+			f.source.waiting() > 0 && doc.CursorDurable != nil && !doc.CursorDurable.None())
+	})
+	p.kill()
+	f.source.newLife(-1)
+	return fmt.Sprintf("killed after %d", n)
+}
+
 // What a plan counts is what a run then does, whatever lies behind it.
 func TestPlanForeseesTheRun(t *testing.T) {
 	f := newFleet(t, 200, 600)
@@ -80,6 +105,12 @@ func TestPlanForeseesTheRun(t *testing.T) {
 	owned, epoch, seed := "0-3", 1, uint64(10)
 	for round := range 10 {
 		var steps []string
+		kill, early := random.IntN(3) > 0, random.IntN(2) == 0
+		if kill && early {
+			f.lose(random)
+			f.must(os.RemoveAll(f.path("state")))
+			steps = append(steps, "blobs lost, the state gone", f.cutShort(10+random.IntN(30)))
+		}
 		if random.IntN(2) == 0 {
 			epoch++
 			seed++
@@ -91,38 +122,19 @@ func TestPlanForeseesTheRun(t *testing.T) {
 			steps = append(steps, "owned "+owned)
 		}
 		f.own(fmt.Sprintf("epoch: %d\ntotal_shards: 4\nowned: %q\n", epoch, owned))
-		if random.IntN(2) == 0 {
-			n := random.IntN(40)
-			f.source.newLife(n)
-			p := start(t, f.run("--concurrency", "4")...)
-			until(t, "it hangs, or has nothing to do", func() bool {
-				doc, ok := status(t, f.path("state"))
-				return f.source.waiting() > 0 || ok && doc.Phase == recovery.PhaseComplete.String()
-			})
-			p.kill()
-			f.source.newLife(-1)
-			steps = append(steps, fmt.Sprintf("killed after %d", n))
+		if kill && !early {
+			steps = append(steps, f.cutShort(10+random.IntN(30)))
 		}
 		if random.IntN(3) == 0 {
-			for i, path := range f.files() {
-				if i%7 == 0 {
-					if err := os.Remove(path); err != nil {
-						t.Fatal(err)
-					}
-				}
-			}
+			f.lose(random)
 			steps = append(steps, "blobs lost behind its back")
 		}
 		if random.IntN(4) == 0 {
-			if err := os.RemoveAll(f.path("node/2/.recoverd")); err != nil {
-				t.Fatal(err)
-			}
+			f.must(os.RemoveAll(f.path("node/2/.recoverd")))
 			steps = append(steps, "a shard's marker gone")
 		}
 		if random.IntN(5) == 0 {
-			if err := os.RemoveAll(f.path("state")); err != nil {
-				t.Fatal(err)
-			}
+			f.must(os.RemoveAll(f.path("state")))
 			steps = append(steps, "the state gone")
 		}
 		f.foreseen(fmt.Sprintf("round %d: %s", round, strings.Join(steps, ", ")))
