@@ -5,16 +5,18 @@ GO       ?= go
 BIN      := bin/recoverd
 LINT     := .cache/bin/golangci-lint
 LINT_VER := v2.15.0
+NFPM     ?= $(CURDIR)/.cache/bin/nfpm
+NFPM_VER := v2.45.2
 FUZZTIME ?= 20s
 KILLS    ?= 120
 CUTS     ?= 20
 export CGO_ENABLED ?= 0
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test check race servers crash model bench fuzz clean
+.PHONY: help run build test check race servers crash model bench fuzz dist deploy-check reproducible clean
 
 help: ## print this help
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: build ## the demo: a fleet on loopback, a SIGKILL, a resume, every byte verified
 	$(BIN) demo
@@ -38,8 +40,8 @@ $(LINT):
 race: ## the tests under the race detector (needs a C compiler)
 	CGO_ENABLED=1 $(GO) test -race ./...
 
-servers: ## tests against real servers (nginx, Chromium); skipped with the reason where one is absent
-	$(GO) test ./cmd/recoverd ./recovery/statusapi/page -run 'TestServers' -count=1 -v
+servers: ## tests against real servers (nginx, Postgres, Chromium, promtool); skipped with the reason where one is absent
+	$(GO) test ./cmd/recoverd ./recovery/statusapi/... ./recovery/catalog/... -run 'TestServers' -count=1 -v
 
 crash: ## SIGKILLs over one recovery (KILLS), and, as root, power cuts of an ext4 (CUTS)
 	$(GO) test ./cmd/recoverd -run 'TestCrash' -count=1 -v -timeout 15m -kills=$(KILLS) -cuts=$(CUTS)
@@ -47,14 +49,31 @@ crash: ## SIGKILLs over one recovery (KILLS), and, as root, power cuts of an ext
 model: ## search the Promela model of cursor, list, crashes and fence (spin and gcc)
 	$(GO) test ./recovery/sim/model -count=1 -v -timeout 20m -model
 
-bench: ## the measurements that the README quotes, as ratios within one run
+bench: build ## the measurements that the README quotes, as ratios within one run
 	$(GO) test ./recovery -run xxx -bench . -benchtime 5000000x
 	$(GO) test ./cmd/recoverd -run 'TestMeasure' -count=1 -v -timeout 60m -measure -measure-out $(CURDIR)/.cache/measured.md
+	$(BIN) snapshot bench --blobs 10000000 --dir .cache
+	$(GO) test ./recovery/catalog/boltdb ./recovery/catalog/postgres -run 'TestMeasure' -count=1 -v -timeout 60m -measure
+	$(GO) test ./recovery/catalog/eventlog -run xxx -bench . -benchtime 3x -timeout 60m
 
 fuzz: ## fuzz every decoder for FUZZTIME each
 	@for f in $$(grep -rhoE --include='*_test.go' '^func Fuzz[A-Za-z0-9]+' . | awk '{print $$2}' | sort -u); do \
 		dir=$$(dirname $$(grep -rlE --include='*_test.go' "^func $$f\(" . | head -n 1)); \
 		echo "== $$dir $$f"; $(GO) test $$dir -run xxx -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) || exit 1; done
+
+dist: $(NFPM) ## a release of the checked-out commit in dist/: archives, Debian packages, SHA256SUMS
+	OUT=dist NFPM=$(NFPM) cmd/recoverd/deploy/package/dist.sh
+
+$(NFPM):
+	GOBIN=$(dir $@) $(GO) install github.com/goreleaser/nfpm/v2/cmd/nfpm@$(NFPM_VER)
+
+deploy-check: dist ## alerts, dashboard, unit, sidecar and packages, held against promtool, systemd-analyze and dpkg-deb
+	RECOVERD_TEST_DIST=$(CURDIR)/dist $(GO) test ./cmd/recoverd/deploy -count=1 -v
+
+reproducible: $(NFPM) ## two releases, built in two directories with nothing in common, are the same bytes
+	@tmp=$$(mktemp -d) && trap 'rm -rf "$$tmp"' EXIT && for d in a much/longer/b; do \
+		git clone -q . "$$tmp/$$d" && GOCACHE="$$tmp/cache-$${d##*/}" $(MAKE) -s -C "$$tmp/$$d" dist NFPM=$(NFPM) || exit 1; done && \
+		diff -r "$$tmp/a/dist" "$$tmp/much/longer/b/dist" && cat "$$tmp/a/dist/SHA256SUMS"
 
 clean: ## remove what was built
 	rm -rf bin .cache dist

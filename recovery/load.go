@@ -169,10 +169,17 @@ func (m *Machine) cannotLoad() string {
 		return "the checkpoint is being read"
 	case m.own == nil:
 		return "ownership is unknown"
-	case m.own.Node != shards.Active:
-		return fmt.Sprintf("the node is %s", m.own.Node)
-	case m.own.Owned.Len() == 0:
-		return fmt.Sprintf("no shard is owned in epoch %d", m.own.Epoch) // hazard 24
+	}
+	return notReady(*m.own)
+}
+
+// notReady says why an ownership asks for no run.
+func notReady(own shards.Ownership) string {
+	switch {
+	case own.Node != shards.Active:
+		return fmt.Sprintf("the node is %s", own.Node)
+	case own.Owned.Len() == 0:
+		return fmt.Sprintf("no shard is owned in epoch %d", own.Epoch) // hazard 24
 	}
 	return ""
 }
@@ -180,13 +187,15 @@ func (m *Machine) cannotLoad() string {
 // storeRequest says what the store must hold. Progress that claims work forbids
 // the store to make what should be there already (hazard 82).
 func (m *Machine) storeRequest() StoreRequest {
-	req := StoreRequest{
-		Network: m.tip.Network, TotalShards: m.own.TotalShards, Placement: m.cfg.Placement, Owned: m.own.Owned,
-	}
 	p := m.prior
 	if m.run.on {
 		p = &Progress{Fence: m.run.fence, Counters: m.run.counters}
 	}
+	return storeRequest(p, *m.own, m.cfg.Placement, m.tip.Network)
+}
+
+func storeRequest(p *Progress, own shards.Ownership, placement shards.Placement, network string) StoreRequest {
+	req := StoreRequest{Network: network, TotalShards: own.TotalShards, Placement: placement, Owned: own.Owned}
 	if p == nil {
 		return req
 	}
@@ -195,8 +204,8 @@ func (m *Machine) storeRequest() StoreRequest {
 		return req
 	}
 	req.Identity = p.Fence.Store
-	if p.Fence.TotalShards == m.own.TotalShards && p.Fence.Continuity == m.own.Continuity && p.Fence.Placement == m.cfg.Placement {
-		req.Claimed = m.own.Owned.Minus(m.own.Owned.Minus(p.Fence.Owned))
+	if p.Fence.TotalShards == own.TotalShards && p.Fence.Continuity == own.Continuity && p.Fence.Placement == placement {
+		req.Claimed = own.Owned.Minus(own.Owned.Minus(p.Fence.Owned))
 	}
 	return req
 }

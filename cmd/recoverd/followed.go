@@ -16,6 +16,7 @@ import (
 	"github.com/recoverd/recoverd/recovery/catalog"
 	"github.com/recoverd/recoverd/recovery/catalog/event"
 	"github.com/recoverd/recoverd/recovery/catalog/eventlog"
+	"github.com/recoverd/recoverd/recovery/catalog/snapshot"
 	"github.com/recoverd/recoverd/recovery/catalog/snapshot/archive"
 	"github.com/recoverd/recoverd/recovery/catalog/snapshot/transfer"
 	"github.com/recoverd/recoverd/recovery/statusapi"
@@ -36,6 +37,7 @@ type followed struct {
 	mu      sync.Mutex
 	catalog *eventlog.Catalog
 	waits   error
+	found   map[snapshot.Kind]statusapi.SnapshotView // when it was opened
 }
 
 // openFollowed makes the catalog known; run opens it.
@@ -77,9 +79,21 @@ func (f *followed) get() (*eventlog.Catalog, error) {
 	return f.catalog, nil
 }
 
+// openingWait is how long a catalog may take to be opened before that is told as
+// trouble.
+const openingWait = 2 * time.Second
+
 // Pin implements catalog.Source. At the position to stop at the catalog is at the
 // only tip that was asked for.
 func (f *followed) Pin(ctx context.Context) (recovery.Tip, error) {
+	timer := time.NewTimer(openingWait)
+	defer timer.Stop()
+	select {
+	case <-f.began:
+	case <-timer.C:
+	case <-ctx.Done():
+		return recovery.Tip{}, context.Cause(ctx)
+	}
 	c, err := f.get()
 	if err != nil {
 		return recovery.Tip{}, err
@@ -154,7 +168,7 @@ func (f *followed) run(ctx context.Context) error {
 	for delay := time.Duration(0); ; {
 		c, err := f.open(ctx)
 		if err == nil {
-			f.begin(c)
+			f.begin(c, newestOf(ctx, f.dir))
 			break
 		}
 		if fatal(err) {
@@ -199,10 +213,10 @@ func pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-func (f *followed) begin(c *eventlog.Catalog) {
+func (f *followed) begin(c *eventlog.Catalog, found map[snapshot.Kind]statusapi.SnapshotView) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.catalog, f.waits = c, nil
+	f.catalog, f.waits, f.found = c, nil, found
 	close(f.began)
 	at := c.Opened()
 	line := f.log.Info()
@@ -291,22 +305,6 @@ func (f *followed) covers(ctx context.Context, from uint64) bool {
 	_, _, err := f.source.Read(ctx, from, 1)
 	var missing *event.MissingError
 	return !errors.As(err, &missing)
-}
-
-func (f *followed) view() statusapi.CatalogView {
-	c, err := f.get()
-	if err != nil {
-		return statusapi.CatalogView{Trouble: err.Error()}
-	}
-	s := c.Status()
-	view := statusapi.CatalogView{}
-	for _, err := range []error{s.Trouble, s.Full.Err, s.Incremental.Err, s.Tidy} {
-		if err != nil {
-			view.Trouble = err.Error()
-			break
-		}
-	}
-	return view
 }
 
 // catalogLog writes what happens to a followed catalog into the log.

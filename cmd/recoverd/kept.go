@@ -64,10 +64,7 @@ func decodeLimits(data []byte) (*worker.Limits, error) {
 // keepLimits makes limits durable, or that there are none any more.
 func (k kept) keepLimits(l *worker.Limits) error {
 	if l == nil {
-		if err := os.Remove(k.path(limitsFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-		return syncDir(k.dir)
+		return k.remove(limitsFile)
 	}
 	data, err := json.Marshal(l)
 	if err != nil {
@@ -148,6 +145,14 @@ func (k kept) setAside(name string, why error) error {
 		return fmt.Errorf("set aside what is damaged: %w", err)
 	}
 	k.log.Error().Str("path", k.path(name)).Str("aside", aside).Err(why).Msg("damaged file set aside, going on without it")
+	return syncDir(k.dir)
+}
+
+// remove makes it durable that a file is gone.
+func (k kept) remove(name string) error {
+	if err := os.Remove(k.path(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
 	return syncDir(k.dir)
 }
 

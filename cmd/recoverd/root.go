@@ -37,8 +37,11 @@ func newRoot() *cobra.Command {
 	root := newGroup("recoverd", "Make a storage node whole again, and remember how far it got")
 	root.SilenceUsage, root.SilenceErrors = true, true
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return withCode(exitUsage, err) })
-	root.AddCommand(newRunCommand(), newStatusCommand(), newCheckpointCommand(), newServeCommand(), newStoreCommand(), newCatalogCommand(), newSnapshotCommand(),
-		newDemoCommand(), newVersionCommand())
+	root.AddCommand(
+		newRunCommand(), newStatusCommand(), newWaitCommand(), newExplainCommand(), newPlanCommand(), newVerifyCommand(), newDoctorCommand(), newUnsettledCommand(), newPauseCommand(), newResumeCommand(),
+		newRetryCommand(), newLimitsCommand(), newCheckpointCommand(), newServeCommand(), newStoreCommand(), newCatalogCommand(), newSnapshotCommand(),
+		newConfigCommand(), newHealthcheckCommand(), newDemoCommand(), newVersionCommand(),
+	)
 	return root
 }
 

@@ -92,15 +92,15 @@ func TestSnapshotPlan(t *testing.T) {
 			}
 		})
 	}
-	damage(t, s.file("full-20-"))
+	flipNearEnd(t, s.file("full-20-"))
 	stdout, stderr, code := plan("--at", "20", "--log", "none")
 	if code != exitDamaged || !strings.Contains(stderr, "full-20-") {
 		t.Errorf("a damaged one: exit code %d\n%s%s", code, stdout, stderr)
 	}
 }
 
-// damage flips a bit at a file's end, which every look at it notices.
-func damage(t testing.TB, path string) {
+// flipNearEnd flips a bit at a file's end, which every look at it notices.
+func flipNearEnd(t testing.TB, path string) {
 	t.Helper()
 	raw, err := os.ReadFile(path)
 	if err != nil {

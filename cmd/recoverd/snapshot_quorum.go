@@ -95,7 +95,7 @@ func takeQuorum(ctx context.Context, paths []string) (*quorum, error) {
 			rows += n
 		}
 		q.Rows = max(q.Rows, rows)
-		q.add(stateText(*v.inspection), v.Digest, path)
+		q.add(inspectedText(*v.inspection), v.Digest, path)
 	}
 	q.settle()
 	return q, nil
@@ -118,8 +118,8 @@ func checkTwice(paths []string) error {
 	return nil
 }
 
-// stateText names all that files must share to be comparable.
-func stateText(i inspection) string {
+// inspectedText names all that files must share to be comparable.
+func inspectedText(i inspection) string {
 	if i.Kind == "walrus" {
 		text := fmt.Sprintf("walrus layout %s, epoch %d, next event %d", i.Layout, i.Epoch, i.Position)
 		if i.Parts > 1 {

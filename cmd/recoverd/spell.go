@@ -21,6 +21,14 @@ func plural[N int | int64 | uint32 | uint64](n N, thing string) string {
 	return count(n) + " " + thing + "s"
 }
 
+// be spells a number of things that a participle follows: 1 blob is, 2 blobs are.
+func be(n int, thing string) string {
+	if n == 1 {
+		return plural(n, thing) + " is"
+	}
+	return plural(n, thing) + " are"
+}
+
 // size spells bytes: 4.0 KiB.
 func size[N int64 | uint64](bytes N) string { return humanize.IBytes(uint64(max(bytes, 0))) }
 

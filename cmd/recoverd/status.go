@@ -4,12 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"io"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/recoverd/recoverd/checkpoint"
-	"github.com/recoverd/recoverd/recovery/statusapi"
 )
 
 // statusOptions are the flags of `recoverd status`.
@@ -35,7 +33,7 @@ The exit code says whether there was a status to show, not what it is.`,
 	}
 	stateDirFlag(cmd, &o.stateDir)
 	outputFlag(cmd, &o.output)
-	cmd.Flags().BoolVar(&o.watch, "watch", false, "go on showing it until the daemon ends: in place on a terminal, else every 10 s")
+	cmd.Flags().BoolVar(&o.watch, "watch", false, "go on showing it until the daemon has ended: in place on a terminal, else every 10 s")
 	return cmd
 }
 
@@ -50,7 +48,7 @@ func (o *statusOptions) run(ctx context.Context, out io.Writer) error {
 	source := &statusSource{dir: dir, describe: checkpoint.Describe}
 	defer source.close()
 	if o.watch {
-		return watchStatus(ctx, source.read, o.show(out))
+		return daemonCode(watchStatus(ctx, source, o.show(out)))
 	}
 	doc, err := source.read(ctx)
 	if err != nil {
@@ -71,42 +69,6 @@ func (o *statusOptions) show(out io.Writer) statusView {
 		return newLiveView(out)
 	}
 	return textLines{out: out}
-}
-
-// watchFailures is how many questions in a row may go wrong before a watcher
-// gives up: a daemon that is being stopped breaks off an answer.
-const watchFailures = 3
-
-// watchStatus asks for the status and shows it until the daemon ends, which is
-// no error, or until ctx does.
-func watchStatus(ctx context.Context, read func(context.Context) (statusapi.Document, error), view statusView) (err error) {
-	defer func() { err = firstError(err, view.close()) }()
-	tick := time.NewTicker(view.every())
-	defer tick.Stop()
-	failures := 0
-	for {
-		doc, err := read(ctx)
-		switch {
-		case ctx.Err() != nil:
-			return nil
-		case err != nil:
-			if failures++; failures == watchFailures {
-				return err
-			}
-		case !doc.Running:
-			return view.end(doc)
-		default:
-			failures = 0
-			if err := view.show(doc); err != nil {
-				return err
-			}
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return nil
-		}
-	}
 }
 
 func firstError(a, b error) error {

@@ -33,6 +33,16 @@ func (s *statusSource) read(ctx context.Context) (statusapi.Document, error) {
 	return savedDocument(saved), nil
 }
 
+// follow watches the daemon; without one it returns statusapi.ErrNotRunning.
+func (s *statusSource) follow(ctx context.Context, show func(statusapi.Document) error) error {
+	client, err := statusapi.Dial(ctx, s.dir)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	return client.Watch(ctx, show)
+}
+
 func (s *statusSource) ask(ctx context.Context) (doc statusapi.Document, err error) {
 	if s.client == nil {
 		if s.client, err = statusapi.Dial(ctx, s.dir); err != nil {
@@ -54,12 +64,9 @@ func (s *statusSource) close() {
 func savedDocument(saved checkpoint.Description) statusapi.Document {
 	record, report := saved.Record, saved.LoadReport
 	doc := statusapi.Document{
-		Version: version, Phase: statusapi.PhaseNotRunning, Paused: record.Paused,
+		Version: version, Phase: savedPhase(saved.InUse), Paused: record.Paused,
 		Why: "no progress was saved", Run: report.Run,
 		Unsettled: recovery.UnsettledCounts{Total: report.Entries},
-	}
-	if saved.InUse {
-		doc.Phase = statusapi.PhaseNoAnswer
 	}
 	p := record.Progress
 	if p == nil && report.Source == checkpoint.SourceNone && len(report.Damage) > 0 {
@@ -78,6 +85,14 @@ func savedDocument(saved checkpoint.Description) statusapi.Document {
 		}
 	}
 	return doc
+}
+
+// savedPhase tells a daemon that does not answer from none.
+func savedPhase(inUse bool) string {
+	if inUse {
+		return statusapi.PhaseNoAnswer
+	}
+	return statusapi.PhaseNotRunning
 }
 
 // savedWhy says what the record claims, and not that it is still so: the catalog

@@ -25,7 +25,8 @@ func verb(t *testing.T, args ...string) (output string, code int, err error) {
 	t.Helper()
 	root := newRoot()
 	root.RemoveCommand(root.Commands()...)
-	root.AddCommand(newStatusCommand(), newCheckpointCommand())
+	root.AddCommand(newStatusCommand(), newCheckpointCommand(), newPauseCommand(), newResumeCommand(), newRetryCommand(), newLimitsCommand(),
+		newUnsettledCommand(), newExplainCommand(), newHealthcheckCommand(), newWaitCommand(), newConfigCommand())
 	var out bytes.Buffer
 	root.SetArgs(args)
 	root.SetOut(&out)
@@ -214,40 +215,75 @@ func TestStatusWithoutState(t *testing.T) {
 	}
 }
 
-// script is a daemon as a watcher sees it: an answer a question, the last for ever.
-type script struct {
-	answers []func() (statusapi.Document, error)
-	asked   []time.Time
+// scene is a daemon as a watcher sees it: what it shows and when, and how the
+// watch of it ends; and then what a look finds.
+type scene struct {
+	after time.Duration // since the one before it
+	doc   *statusapi.Document
+	err   error // ends the watch
+	found statusapi.Document
 }
 
-func (s *script) read(context.Context) (statusapi.Document, error) {
-	i := min(len(s.asked), len(s.answers)-1)
-	s.asked = append(s.asked, time.Now())
-	return s.answers[i]()
+// play is scenes; a follow goes on where the one before it ended.
+type play struct {
+	scenes []scene
+	found  statusapi.Document
 }
 
-func answering() (statusapi.Document, error) { return scanningDocument(), nil }
-func brokenOff() (statusapi.Document, error) {
-	return statusapi.Document{}, io.ErrUnexpectedEOF
-}
-func gone() (statusapi.Document, error) {
-	return statusapi.Document{Phase: statusapi.PhaseNotRunning, Why: "no progress was saved"}, nil
+func (p *play) follow(ctx context.Context, show func(statusapi.Document) error) error {
+	for len(p.scenes) > 0 {
+		s := p.scenes[0]
+		select {
+		case <-time.After(s.after):
+		case <-ctx.Done():
+			return nil
+		}
+		p.scenes = p.scenes[1:]
+		p.found = s.found
+		if s.doc == nil {
+			return s.err
+		}
+		if err := show(*s.doc); err != nil {
+			return err
+		}
+	}
+	<-ctx.Done()
+	return nil
 }
 
+func (p *play) read(context.Context) (statusapi.Document, error) { return p.found, nil }
+
+func shown(after time.Duration, change func(*statusapi.Document)) scene {
+	d := scanningDocument()
+	if change != nil {
+		change(&d)
+	}
+	return scene{after: after, doc: &d}
+}
+
+func left(found string) scene {
+	return scene{err: statusapi.ErrNotRunning, found: statusapi.Document{Phase: found, Why: "no progress was saved"}}
+}
+
+// Lines come when the phase changes, and else every 10 s, whether anything moves or
+// not. A daemon that starts or ends is waited for.
 func TestWatchEndsWithTheDaemon(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out bytes.Buffer
-		s := &script{answers: []func() (statusapi.Document, error){answering, brokenOff, brokenOff, answering, gone}}
+		p := &play{scenes: []scene{
+			shown(0, nil), shown(time.Second, nil), shown(25*time.Second, func(d *statusapi.Document) { d.Phase = "draining" }),
+			left(statusapi.PhaseNoAnswer), shown(0, nil), left(statusapi.PhaseNotRunning),
+		}}
 		start := time.Now()
-		if err := watchStatus(t.Context(), s.read, textLines{out: &out}); err != nil {
+		if err := watchStatus(t.Context(), p, textLines{out: &out}); err != nil {
 			t.Fatal(err)
 		}
-		if took := time.Since(start); took != 4*lineEvery || len(s.asked) != 5 {
-			t.Errorf("asked %d times in %v", len(s.asked), took)
+		if took := time.Since(start); took != 26*time.Second+askAgain {
+			t.Errorf("it took %v", took)
 		}
 		lines := strings.Split(strings.TrimSpace(out.String()), "\n")
 		want := "2031-05-06T07:08:09Z scanning: 49.9 % settled, 500 stored, 10 unsettled of which 0 retrying and 2 parked, 10.0 blobs/s, 40 KiB/s, remaining 41 s to 4 min"
-		if len(lines) != 3 || lines[0] != want || lines[1] != want || !strings.Contains(lines[2], "not running") {
+		if len(lines) != 6 || lines[0] != want || lines[1] != want || lines[2] != want || !strings.Contains(lines[3], " draining: ") || lines[4] != want || !strings.Contains(lines[5], "not running") {
 			t.Errorf("got:\n%s", out.String())
 		}
 	})
@@ -255,23 +291,31 @@ func TestWatchEndsWithTheDaemon(t *testing.T) {
 
 func TestWatchGivesUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &script{answers: []func() (statusapi.Document, error){answering, brokenOff}}
-		if err := watchStatus(t.Context(), s.read, jsonLines{out: io.Discard}); !errors.Is(err, io.ErrUnexpectedEOF) {
+		p := &play{scenes: []scene{shown(0, nil), {err: io.ErrUnexpectedEOF}}}
+		if err := watchStatus(t.Context(), p, jsonLines{out: io.Discard}); !errors.Is(err, io.ErrUnexpectedEOF) {
 			t.Errorf("got %v", err)
 		}
-		if len(s.asked) != 1+watchFailures {
-			t.Errorf("asked %d times", len(s.asked))
+		p = &play{scenes: []scene{shown(0, nil), shown(time.Second, nil)}}
+		if err := watchStatus(t.Context(), p, jsonLines{out: closedPipe{}}); !errors.Is(err, io.ErrClosedPipe) {
+			t.Errorf("with nobody who reads: %v", err)
 		}
 	})
 }
+
+type closedPipe struct{}
+
+func (closedPipe) Write([]byte) (int, error) { return 0, io.ErrClosedPipe }
 
 func TestWatchEndsWithItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 25*time.Second)
 		defer cancel()
-		s := &script{answers: []func() (statusapi.Document, error){answering}}
-		if err := watchStatus(ctx, s.read, jsonLines{out: io.Discard}); err != nil || len(s.asked) != 3 {
-			t.Errorf("asked %d times, %v", len(s.asked), err)
+		var out bytes.Buffer
+		if err := watchStatus(ctx, &play{scenes: []scene{shown(0, nil)}}, jsonLines{out: &out}); err != nil {
+			t.Error(err)
+		}
+		if n := strings.Count(out.String(), "\n"); n != 3 {
+			t.Errorf("%d documents in 25 s", n)
 		}
 	})
 }
@@ -280,16 +324,41 @@ func TestWatchEndsWithItsContext(t *testing.T) {
 func TestLiveView(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out bytes.Buffer
-		s := &script{answers: []func() (statusapi.Document, error){answering, answering, answering, gone}}
-		if err := watchStatus(t.Context(), s.read, newLiveView(&out)); err != nil {
+		p := &play{scenes: []scene{shown(0, nil), shown(2*time.Second, nil), shown(2*time.Second, nil), left(statusapi.PhaseNotRunning)}}
+		if err := watchStatus(t.Context(), p, newLiveView(&out)); err != nil {
 			t.Fatal(err)
 		}
 		text := out.String()
-		if !strings.Contains(text, "49.9 %") || !strings.Contains(text, "looked at") {
-			t.Errorf("the bar or the table is missing:\n%q", text)
+		for _, part := range []string{"scanning", "5,000 of 10,000", "not yet", "49.9 %, 41 s to 4 min left", "looked at"} {
+			if !strings.Contains(text, part) {
+				t.Errorf("%q is missing:\n%q", part, text)
+			}
 		}
 		if !strings.HasSuffix(text, "not running: no progress was saved\n") {
 			t.Errorf("it does not end with the last status:\n%q", text)
 		}
 	})
+}
+
+// Hazards 36, 37. The bar of draining is full only when nothing is unsettled.
+func TestDrainage(t *testing.T) {
+	d := scanningDocument()
+	g := &drainage{}
+	step := func(unsettled, want int, wantText string) {
+		t.Helper()
+		d.Unsettled.Total = unsettled
+		if permille, text := g.note(d); permille != want || text != wantText {
+			t.Errorf("with %d unsettled: %d thousandths, %q; want %d, %q", unsettled, permille, text, want, wantText)
+		}
+	}
+	step(10, 0, "not yet")
+	d.Phase, d.Covered = "draining", d.Bound
+	step(8, 0, "8 unsettled")
+	step(2, 750, "2 unsettled")
+	step(4, 500, "4 unsettled")
+	step(0, 999, "0 unsettled")
+	d.Phase = "complete"
+	step(0, 1_000, "done")
+	d.Phase, d.Covered = "scanning", nil
+	step(3, 0, "not yet")
 }

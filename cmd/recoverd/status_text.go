@@ -37,7 +37,11 @@ func (t *table) state(d statusapi.Document) {
 	if d.Trouble != "" {
 		t.row("trouble", "%s", d.Trouble)
 	}
-	if d.CatalogTrouble != "" {
+	switch {
+	case d.CatalogTrouble == "":
+	case d.Followed != nil:
+		t.row("catalog", "%s", d.CatalogTrouble)
+	default:
 		t.row("catalog", "the newest one is not used, the one before it is: %s", d.CatalogTrouble)
 	}
 	if d.OwnershipTrouble != "" {
@@ -104,12 +108,12 @@ func (t *table) work(d statusapi.Document) {
 
 func lookedText(d statusapi.Document) string {
 	text := plural(d.Counters.Looked, "blob") + " in this pass"
-	if d.CatalogBlobs != nil {
+	if looked, total, ok := lookedAt(d); ok {
 		about := ""
 		if d.Bound != nil && d.Newest != nil && *d.Bound != *d.Newest {
 			about = "about " // the count is the newest catalog's
 		}
-		text = fmt.Sprintf("%s of %s%s in this pass", count(d.Counters.Looked), about, plural(*d.CatalogBlobs, "catalog blob"))
+		text = fmt.Sprintf("%s of %s%s in this pass", count(looked), about, plural(total, "catalog blob"))
 	}
 	if share := settledText(d); share != "" {
 		text += ", " + share + " settled"
@@ -170,6 +174,29 @@ func remainingText(d statusapi.Document) string {
 	return from + " to " + to
 }
 
+// followedText says how far a catalog follows its events, and which snapshots it has.
+func followedText(f *statusapi.FollowedView, now time.Time) string {
+	text := fmt.Sprintf("applied up to %d", f.Position)
+	switch {
+	case f.Tip == nil:
+		text += ", the source was not heard yet"
+	case *f.Tip > f.Position:
+		text += fmt.Sprintf(" of %d (%s behind)", *f.Tip, count(*f.Tip-f.Position))
+	}
+	for _, s := range []struct {
+		kind string
+		made statusapi.SnapshotView
+	}{{"full", f.Full}, {"incremental", f.Incremental}} {
+		switch {
+		case s.made.Trouble != "":
+			text += fmt.Sprintf("; %s snapshot FAILED: %s", s.kind, s.made.Trouble)
+		case s.made.Position > 0:
+			text += fmt.Sprintf("; %s snapshot at %d, %s ago", s.kind, s.made.Position, spell(now.Sub(s.made.At)))
+		}
+	}
+	return text
+}
+
 // position says what is claimed durably.
 func (t *table) position(d statusapi.Document) {
 	if d.Bound != nil {
@@ -182,6 +209,9 @@ func (t *table) position(d statusapi.Document) {
 			text += fmt.Sprintf(", the catalog is at %d", d.Newest.Position)
 		}
 		t.row("catalog", "%s", text)
+	}
+	if f := d.Followed; f != nil {
+		t.row("events", "%s", followedText(f, d.At))
 	}
 	if d.CursorDurable != nil && d.Run > 0 {
 		text := shortMark(*d.CursorDurable) + " on disk"
@@ -204,30 +234,19 @@ func (t *table) surroundings(d statusapi.Document) {
 		t.row("shards", "%s of %s, epoch %d, node %s", count(o.Owned.Len()), count(o.TotalShards), o.Epoch, o.Node)
 	}
 	t.row("peers", "%d of %d reachable", d.PeersReachable, d.PeersTotal)
-	for _, p := range d.Peers {
-		if text := peerText(d.At, p); text != "" {
-			t.row("", "%s", text)
-		}
-	}
+	t.peers(d)
 	if r := d.Room; r != nil {
 		t.row("free space", "%s, %s are kept free", size(r.FreeBytes), size(r.MinFreeBytes))
 	}
 	if s := d.Store; s != nil && s.Foreign {
 		t.row("store", "%s has pieces that others wrote: their names are trusted, not hashed", s.Root)
 	}
-	t.row("daemon", "up %s, version %s", spell(d.At.Sub(d.Started)), d.Version)
-}
-
-// peerText describes a peer that is in trouble or has caused some; "" for one
-// that has not.
-func peerText(now time.Time, p statusapi.PeerView) string {
-	if p.LastError == "" && p.State == "reachable" && p.WrongBytes+p.Failed+p.Unreachable == 0 {
-		return ""
+	if l := d.Limits; l != nil {
+		t.row("limits", "%s and %s in flight, bandwidth: %s", plural(l.Concurrency, "blob"), size(l.BytesInFlight), bandwidth(*l))
 	}
-	text := fmt.Sprintf("%s %s: %s fetched, %s absent, %s wrong, %s failed, %s unanswered", p.Name, p.State,
-		count(p.Fetched), count(p.Absent), count(p.WrongBytes), count(p.Failed), count(p.Unreachable))
-	if p.LastError != "" {
-		text += fmt.Sprintf("; %s ago: %s", spell(now.Sub(p.LastErrorAt)), p.LastError)
+	text := fmt.Sprintf("up %s, version %s", spell(d.At.Sub(d.Started)), d.Version)
+	if d.LogLevel != nil {
+		text += ", logs " + *d.LogLevel
 	}
-	return text
+	t.row("daemon", "%s", text)
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/recoverd/recoverd/recovery"
 	"github.com/recoverd/recoverd/recovery/statusapi"
+	"github.com/recoverd/recoverd/recovery/worker"
 	"github.com/recoverd/recoverd/shards"
 )
 
@@ -29,6 +30,8 @@ func TestStatusText(t *testing.T) {
 	d.Room = &statusapi.RoomView{FreeBytes: 5 << 30, MinFreeBytes: 1 << 30}
 	d.Store = &statusapi.StoreView{Root: "/blobs", Foreign: true}
 	d.PeersReachable = 1
+	level := "warn"
+	d.LogLevel, d.Limits = &level, &worker.Limits{Concurrency: 64, BytesInFlight: 256 << 20, BytesPerSecond: 20 << 20}
 	d.Peers = []statusapi.PeerView{
 		{Name: "http://good", State: "reachable", Fetched: 500},
 		{Name: "http://bad", State: "unreachable", Absent: 2, Unreachable: 7, LastError: "connection\x1b[2J refused", LastErrorAt: d.At.Add(-12 * time.Second)},
@@ -45,10 +48,14 @@ catalog     testnet: covered none, this pass goes up to position 900
 cursor      7f01000000000000... on disk, saved 1 s ago
 shards      40 of 100, epoch 7, node active
 peers       1 of 2 reachable
-            http://bad unreachable: 0 fetched, 2 absent, 0 wrong, 0 failed, 7 unanswered; 12 s ago: connection [2J refused
+            state        speed  in flight  fetched  absent  wrong  failed  no answer  peer
+            unreachable  0 B/s          0        0       2      0       0          7  http://bad
+              12 s ago: connection [2J refused
+            reachable    0 B/s          0      500       0      0       0          0  http://good
 free space  5.0 GiB, 1.0 GiB are kept free
 store       /blobs has pieces that others wrote: their names are trusted, not hashed
-daemon      up 1 min, version 1.2.3
+limits      64 blobs and 256 MiB in flight, bandwidth: 20 MiB/s
+daemon      up 1 min, version 1.2.3, logs warn
 `
 	if diff := cmp.Diff(want, statusText(t, d)); diff != "" {
 		t.Error(diff)

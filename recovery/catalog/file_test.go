@@ -71,6 +71,7 @@ func TestFileRefused(t *testing.T) {
 		"another version":   {edited(9, 2), true},
 		"another kind":      {edited(10, 2), true},
 		"incremental":       {incremental(t), true},
+		"a chunk":           {chunk(t), true},
 		"empty":             {nil, false},
 		"cut":               {raw[:len(raw)-1], false},
 		"damaged":           {edited(20, 1), false},
@@ -106,6 +107,16 @@ func incremental(t *testing.T) []byte {
 		t.Fatal(err)
 	}
 	raw, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return raw
+}
+
+// chunk returns the first of several files of a snapshot.
+func chunk(t *testing.T) []byte {
+	t.Helper()
+	raw, err := os.ReadFile("snapshot/testdata/chunks-v1.1of4.rsnap")
 	if err != nil {
 		t.Fatal(err)
 	}

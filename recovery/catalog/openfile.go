@@ -40,7 +40,8 @@ var (
 
 // foreign reports whether the path was given a file of another kind.
 func foreign(err error) bool {
-	return errors.Is(err, ErrForeign) || errors.Is(err, snapshot.ErrNotSnapshot) || errors.Is(err, snapshot.ErrUnsupported)
+	return errors.Is(err, ErrForeign) || errors.Is(err, snapshot.ErrNotSnapshot) || errors.Is(err, snapshot.ErrUnsupported) ||
+		errors.Is(err, snapshot.ErrChunk)
 }
 
 // provenBad reports whether an error is the file's fault, and will stay.

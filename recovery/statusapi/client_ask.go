@@ -18,6 +18,18 @@ func (c *Client) Status(ctx context.Context) (Document, error) {
 	return d, err
 }
 
+// Live returns nil if the daemon's main loop turns, and an *APIError that says what
+// is wrong if it does not.
+func (c *Client) Live(ctx context.Context) error {
+	return c.get(ctx, "/livez", nil, new(map[string]bool))
+}
+
+// Ready returns nil if the daemon does its work, which is not to say that the work
+// is done, and an *APIError that says what it waits for if it does not.
+func (c *Client) Ready(ctx context.Context) error {
+	return c.get(ctx, "/readyz", nil, new(map[string]bool))
+}
+
 // Unsettled returns a page of at most limit entries (1 to 10,000; 0: 1,000)
 // after an id (nil: the first).
 func (c *Client) Unsettled(ctx context.Context, after *recovery.BlobID, limit int) (UnsettledPage, error) {

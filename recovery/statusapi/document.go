@@ -44,10 +44,12 @@ type Document struct {
 	CursorDurable *recovery.Mark `json:"cursor_durable"`
 	Scan          recovery.Mark  `json:"scan"`
 
-	CatalogTrouble  string  `json:"catalog_trouble"`  // why the newest catalog is not used, or ""
-	CatalogRefusals uint64  `json:"catalog_refusals"` // catalogs refused
-	CatalogBlobs    *uint64 `json:"catalog_blobs"`    // certified, on all shards
-	CatalogBytes    *int64  `json:"catalog_bytes"`
+	CatalogTrouble  string `json:"catalog_trouble"`  // why the newest catalog is not used, or ""
+	CatalogRefusals uint64 `json:"catalog_refusals"` // catalogs refused
+	// Followed is where a catalog stands that follows events; null: it is another one.
+	Followed     *FollowedView `json:"followed"`
+	CatalogBlobs *uint64       `json:"catalog_blobs"` // certified, on all shards
+	CatalogBytes *int64        `json:"catalog_bytes"`
 	// PassBlobs is how many of them this pass meets at most; null: all.
 	PassBlobs *uint64 `json:"pass_blobs"`
 	// Counters are sums over the run, but for Looked, which is of this pass.
@@ -101,7 +103,7 @@ func (s *Server) Document() Document {
 	}
 	if s.cfg.Catalog != nil {
 		view := s.cfg.Catalog()
-		d.CatalogTrouble, d.CatalogRefusals = view.Trouble, view.Refusals
+		d.CatalogTrouble, d.CatalogRefusals, d.Followed = view.Trouble, view.Refusals, view.Followed
 	}
 	if s.cfg.LogLevel != nil {
 		level := s.cfg.LogLevel.Level()

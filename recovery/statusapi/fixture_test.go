@@ -112,7 +112,9 @@ func sampleConfig() (Config, *stage) {
 		ETA:              &worker.ETA{LowSeconds: 20, HighSeconds: 75},
 		Limits:           worker.Limits{Concurrency: 64, BytesInFlight: 256 << 20, BytesPerSecond: 0},
 		OwnershipTrouble: "shard 200 is owned, but total_shards is 100", OwnershipRefusals: 2, NoticesDropped: 1,
+		ProgressAt: at.Add(-4 * time.Second), PutBacks: 2,
 	}
+	tip, failures := uint64(970), uint64(6)
 	c := &controls{level: "info", limits: w.status.Limits}
 	return Config{
 		Worker: w, Control: c, Inspector: c, Limiter: c, LogLevel: c, Token: NewToken(sampleToken), Version: "1.2.3",
@@ -132,7 +134,14 @@ func sampleConfig() (Config, *stage) {
 			}
 		},
 		Catalog: func() CatalogView {
-			return CatalogView{Refusals: 1, Trouble: "catalog.rsnap: damaged at byte 17"}
+			return CatalogView{
+				Refusals: 1, Trouble: "catalog.rsnap: damaged at byte 17",
+				Followed: &FollowedView{
+					Position: 900, Epoch: 42, Tip: &tip, Base: 800, FirstEvent: 401, Failures: failures,
+					Full:        SnapshotView{Position: 800, At: at.Add(-time.Hour), Every: 500, Failures: 1, Trouble: "no room"},
+					Incremental: SnapshotView{Every: 100},
+				},
+			}
 		},
 		Store: func() StoreView {
 			return StoreView{Root: "/blobs", Layout: "flat", Identity: "c0ffee", Foreign: true, Durability: "syncfs"}

@@ -126,6 +126,12 @@ func (k *keyring) loadChanged() error {
 	return nil
 }
 
+// Check reports what keeps the files from being used, without listening.
+func (f TLSFiles) Check() error {
+	_, err := f.read()
+	return err
+}
+
 // read makes the configuration of one handshake. A session cannot be resumed: its
 // certificate would not be looked at again.
 func (f TLSFiles) read() (*tls.Config, error) {

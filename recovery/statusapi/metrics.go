@@ -2,6 +2,7 @@ package statusapi
 
 import (
 	"net/http"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -59,8 +60,8 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	m := emitter{descs: c.descs, out: out}
 	st := c.cfg.Worker.Status()
 	m.gauge("build_info", 1, c.cfg.Version)
-	m.gauge("start_time_seconds", float64(st.Started.UnixMilli())/1e3)
-	m.gauge("loop_last_turn_timestamp_seconds", float64(c.cfg.Worker.LastTurn().UnixMilli())/1e3)
+	m.moment("start_time_seconds", st.Started)
+	m.moment("loop_last_turn_timestamp_seconds", c.cfg.Worker.LastTurn())
 	m.machine(st)
 	m.counters(st.Counters)
 	m.unsettled(st)
@@ -74,7 +75,7 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 		m.peers(c.cfg.Peers())
 	}
 	if c.cfg.Catalog != nil {
-		m.counter("catalog_refusals_total", c.cfg.Catalog().Refusals)
+		m.catalog(c.cfg.Catalog())
 	}
 	if c.cfg.Checkpoint != nil {
 		m.checkpoint(c.cfg.Checkpoint())
@@ -95,6 +96,13 @@ func (m emitter) counter(name string, value uint64, label ...string) {
 	m.out <- prometheus.MustNewConstMetric(m.descs[name], prometheus.CounterValue, float64(value), label...)
 }
 
+// moment sends a time, if it is known.
+func (m emitter) moment(name string, at time.Time, label ...string) {
+	if !at.IsZero() {
+		m.gauge(name, float64(at.UnixMilli())/1e3, label...)
+	}
+}
+
 func (m emitter) flag(name string, set bool, label ...string) {
 	value := 0.0
 	if set {
@@ -113,6 +121,8 @@ func (m emitter) machine(st worker.Status) {
 	m.gauge("run", float64(st.Run))
 	m.counter("ownership_refusals_total", st.OwnershipRefusals)
 	m.counter("notices_dropped_total", st.NoticesDropped)
+	m.counter("put_back_blobs_total", st.PutBacks)
+	m.moment("last_progress_timestamp_seconds", st.ProgressAt)
 }
 
 func (m emitter) counters(c recovery.Counters) {
@@ -177,6 +187,7 @@ func (m emitter) loop(l worker.LoopStats) {
 // peers adds up what all peers did.
 func (m emitter) peers(views []PeerView) {
 	var sum PeerView
+	lying := 0
 	for _, v := range views {
 		sum.Fetched += v.Fetched
 		sum.FetchedBytes += v.FetchedBytes
@@ -185,7 +196,11 @@ func (m emitter) peers(views []PeerView) {
 		sum.Failed += v.Failed
 		sum.Unreachable += v.Unreachable
 		sum.InFlight += v.InFlight
+		if v.WrongBytes > 0 {
+			lying++
+		}
 	}
+	m.gauge("peers_lying", float64(lying))
 	m.counter("peer_tries_total", sum.Fetched, "fetched")
 	m.counter("peer_tries_total", sum.Absent, string(recovery.Absent))
 	m.counter("peer_tries_total", sum.WrongBytes, string(recovery.WrongBytes))
@@ -197,7 +212,26 @@ func (m emitter) peers(views []PeerView) {
 
 func (m emitter) checkpoint(v CheckpointView) {
 	m.counter("checkpoint_fallbacks_total", v.Fallbacks)
-	if !v.SavedAt.IsZero() {
-		m.gauge("checkpoint_saved_timestamp_seconds", float64(v.SavedAt.UnixMilli())/1e3)
+	m.moment("checkpoint_saved_timestamp_seconds", v.SavedAt)
+}
+
+func (m emitter) catalog(v CatalogView) {
+	m.counter("catalog_refusals_total", v.Refusals)
+	f := v.Followed
+	if f == nil {
+		return
+	}
+	if f.Tip != nil {
+		m.gauge("catalog_position", float64(*f.Tip), "tip")
+	}
+	m.counter("follow_failures_total", f.Failures)
+	for _, s := range []struct {
+		kind string
+		view SnapshotView
+	}{{"full", f.Full}, {"incremental", f.Incremental}} {
+		m.gauge("snapshot_position", float64(s.view.Position), s.kind)
+		m.moment("snapshot_timestamp_seconds", s.view.At, s.kind)
+		m.gauge("snapshot_interval_positions", float64(s.view.Every), s.kind)
+		m.counter("snapshot_failures_total", s.view.Failures, s.kind)
 	}
 }

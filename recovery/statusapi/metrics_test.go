@@ -49,14 +49,21 @@ func TestMetricsGolden(t *testing.T) {
 func TestMetricsOfAnEmptyWorker(t *testing.T) {
 	w := &stage{}
 	w.status.CatalogBytes = recovery.SizeUnknown
-	families, err := newRegistry(Config{Worker: w}.withDefaults(), newServer(t, Config{Worker: w}).events).Gather()
+	cfg := Config{
+		Worker:     w,
+		Checkpoint: func() CheckpointView { return CheckpointView{} },
+		Catalog:    func() CatalogView { return CatalogView{} },
+	}
+	families, err := newRegistry(cfg.withDefaults(), newServer(t, cfg).events).Gather()
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, f := range families {
 		switch name := f.GetName(); name {
 		case "recoverd_catalog_blobs", "recoverd_catalog_bytes", "recoverd_owned_shards", "recoverd_store_free_bytes",
-			"recoverd_catalog_position", "recoverd_checkpoint_saved_timestamp_seconds":
+			"recoverd_catalog_position", "recoverd_checkpoint_saved_timestamp_seconds", "recoverd_last_progress_timestamp_seconds",
+			"recoverd_start_time_seconds", "recoverd_loop_last_turn_timestamp_seconds", "recoverd_follow_failures_total",
+			"recoverd_snapshot_position", "recoverd_snapshot_timestamp_seconds", "recoverd_snapshot_failures_total":
 			t.Errorf("%s is sent though it is not known", name)
 		}
 	}

@@ -41,10 +41,40 @@ type CheckpointView struct {
 }
 
 // CatalogView is what stands in the way of a newer catalog. The one before it
-// stays in use.
+// stays in use. What is nil is not known, or not done here: only a catalog that
+// follows a source has a tip and makes snapshots.
 type CatalogView struct {
 	Refusals uint64 // bad catalogs since the start
 	Trouble  string // why the one that is there now is not used, or ""
+
+	// Followed tells of a catalog that follows events; nil: it does not.
+	Followed *FollowedView
+}
+
+// FollowedView is where a catalog stands that follows events. Positions are numbers
+// of events.
+type FollowedView struct {
+	Position uint64  `json:"position"`
+	Epoch    uint32  `json:"epoch"`
+	Tip      *uint64 `json:"tip"`    // the highest position that the source knows of; null: it was not heard yet
+	AtTip    bool    `json:"at_tip"` // it was heard, and nothing lies beyond Position
+	Base     uint64  `json:"base"`   // the snapshot that the events are applied over; 0: the empty state
+	// FirstEvent is the oldest event that is kept, or the next one.
+	FirstEvent  uint64       `json:"first_event"`
+	Failures    uint64       `json:"failures"` // tries to follow the source that failed, since the start
+	Full        SnapshotView `json:"full"`
+	Incremental SnapshotView `json:"incremental"`
+}
+
+// SnapshotView tells of the snapshots of one kind.
+type SnapshotView struct {
+	// Position and At are of the newest one that is durable, whichever process
+	// made it; 0 and the zero time: there is none.
+	Position uint64    `json:"position"`
+	At       time.Time `json:"at,omitzero"`
+	Every    uint64    `json:"every"`    // positions between two; 0: none are made for that reason
+	Failures uint64    `json:"failures"` // tries to make one that failed, since the start
+	Trouble  string    `json:"trouble"`  // why the last try failed, or ""
 }
 
 // StoreView is where pieces are kept, and how.

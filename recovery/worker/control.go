@@ -93,6 +93,7 @@ func (w *Worker) PutBack(ctx context.Context, ids []recovery.BlobID) (PutBackRes
 	a, err := w.request(ctx, w.desk.blobs, func(ticket uint64) recovery.Event {
 		return recovery.PutBack{Ticket: ticket, Blobs: blobs}
 	})
+	w.putBacks.Add(uint64(a.Taken))
 	result.Queued = a.Taken
 	result.NotOwned, result.Refused = append(result.NotOwned, a.Unknown...), append(result.Refused, a.Refused...)
 	return result, err

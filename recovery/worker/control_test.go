@@ -35,6 +35,21 @@ func (h *heldSaves) wait(recovery.Record) error {
 	return nil
 }
 
+// What was answered is in the status that is asked for next.
+func TestStatusKnowsWhatWasAnswered(t *testing.T) {
+	inWorld(t, 100, func(t *testing.T, w *world) {
+		p := w.start(limits(2, 10), taking(time.Millisecond))
+		for i := range 40 {
+			paused := i%2 == 0
+			p.must(p.worker.Pause(t.Context(), paused))
+			if s := p.worker.Status(); s.Paused != paused {
+				t.Fatalf("answered that paused is %v, and the status says %v", paused, s.Paused)
+			}
+		}
+		p.stop()
+	})
+}
+
 // Hazard 40. Pause answers when it is on the disk, not before, and then no crash
 // forgets it.
 func TestPauseForgottenAtRestart(t *testing.T) {
@@ -175,6 +190,9 @@ func TestRepairBelowTheCursor(t *testing.T) {
 			p.until("complete again", time.Minute, func(s worker.Status) bool {
 				return s.Phase == recovery.PhaseComplete && w.stored(rotten)
 			})
+			if n := p.worker.Status().PutBacks; n != map[bool]uint64{false: 1, true: 0}[crashed] {
+				t.Errorf("%d blobs were put back since the start", n)
+			}
 			p.stop()
 			w.checkComplete()
 		})

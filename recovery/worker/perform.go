@@ -33,6 +33,7 @@ func (w *Worker) perform(ctx context.Context, effects []recovery.Effect) {
 		case recovery.Save:
 			w.save(ctx, e)
 		case recovery.Answered:
+			w.publish(time.Now()) // whoever is answered finds it in the status
 			w.desk.answer(e)
 		case recovery.Decided:
 			w.history.note(time.Now(), e)

@@ -19,6 +19,9 @@ type Status struct {
 	// exponential average over about 10 s).
 	BlobsPerSecond float64 `json:"blobs_per_second"`
 	BytesPerSecond float64 `json:"bytes_per_second"`
+	// ProgressAt is when rows were last found looked at, or blobs settled, by this
+	// process; zero: not yet.
+	ProgressAt time.Time `json:"progress_at,omitzero"`
 	// ETA is nil where there is no ground for an estimate.
 	ETA    *ETA   `json:"eta"`
 	Limits Limits `json:"limits"`
@@ -29,6 +32,9 @@ type Status struct {
 	// NoticesDropped counts what observers were too slow to be told, one for each
 	// observer and notice.
 	NoticesDropped uint64 `json:"notices_dropped"`
+	// PutBacks counts the blobs that were queued because what is stored of them is
+	// not what it should be, since the start.
+	PutBacks uint64 `json:"put_backs"`
 }
 
 // Status returns the newest published status; it never blocks.
@@ -55,12 +61,12 @@ func (w *Worker) Unsettled(ctx context.Context) ([]recovery.Unsettled, error) {
 func (w *Worker) LastTurn() time.Time { return time.Unix(0, w.loop.turns.Load()) }
 
 func (w *Worker) publish(now time.Time) {
-	s := Status{Status: w.machine.Status(), At: now, Started: w.started, NoticesDropped: w.notices.dropped.Load()}
+	s := Status{Status: w.machine.Status(), At: now, Started: w.started, NoticesDropped: w.notices.dropped.Load(), PutBacks: w.putBacks.Load()}
 	if w.halted != nil {
 		s.Phase, s.Why = recovery.PhaseHalted, w.halted.Reason
 	}
 	w.progress.note(now, s.Run, s.Counters)
-	s.BlobsPerSecond, s.BytesPerSecond = w.progress.blobs, w.progress.bytes
+	s.BlobsPerSecond, s.BytesPerSecond, s.ProgressAt = w.progress.blobs, w.progress.bytes, w.progress.moved
 	s.OwnershipTrouble, s.OwnershipRefusals = w.trouble.get()
 	s.Limits, s.ETA = w.Limits(), remaining(&s)
 	if now.Sub(w.shards.fresh) >= shardsEvery {
@@ -75,6 +81,7 @@ func (w *Worker) publish(now time.Time) {
 // process left them, so another run number only sets the base.
 type progressRate struct {
 	at           time.Time
+	moved        time.Time // when last differed in what is progress
 	run          uint64
 	last         recovery.Counters
 	weight       float64 // of what was seen, towards 1
@@ -86,7 +93,7 @@ type progressRate struct {
 func (r *progressRate) note(now time.Time, run uint64, c recovery.Counters) {
 	dt := now.Sub(r.at).Seconds()
 	if r.at.IsZero() || run != r.run {
-		*r = progressRate{at: now, run: run, last: c}
+		*r = progressRate{at: now, moved: r.moved, run: run, last: c}
 		return
 	}
 	if dt < 0.05 {
@@ -97,7 +104,19 @@ func (r *progressRate) note(now time.Time, run uint64, c recovery.Counters) {
 	r.sumBlobs = keep*r.sumBlobs + (1-keep)*float64(c.Stored-r.last.Stored)/dt
 	r.sumBytes = keep*r.sumBytes + (1-keep)*float64(c.StoredBytes-r.last.StoredBytes)/dt
 	r.blobs, r.bytes = r.sumBlobs/r.weight, r.sumBytes/r.weight
+	if progressed(r.last, c) {
+		r.moved = now
+	}
 	r.at, r.last = now, c
+}
+
+// progressed reports whether work was done between two moments of a run. A try that
+// did not settle is none.
+func progressed(before, after recovery.Counters) bool {
+	for _, c := range []*recovery.Counters{&before, &after} {
+		c.Cancelled, c.Parkings, c.Resumes = 0, 0, 0
+	}
+	return before != after
 }
 
 // loopStats measures the loop: when it last turned, how long it computed, and

@@ -70,6 +70,7 @@ type Worker struct {
 	loop     loopStats
 	trouble  portTrouble
 	notices  *notices
+	putBacks atomic.Uint64
 	result   Result
 	halted   *HaltError
 	stopping bool

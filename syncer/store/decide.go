@@ -16,6 +16,8 @@ var (
 	ErrMissing = errors.New("store: directory missing")
 	// ErrNotPrepared: the store was not prepared, or not for this shard.
 	ErrNotPrepared = errors.New("store: not prepared")
+	// ErrIrregular: something that is no regular file has a piece's name.
+	ErrIrregular = errors.New("not a regular file")
 	// ErrOrder: rows came in another order than rising ids.
 	ErrOrder = errors.New("store: rows are not in rising order")
 )

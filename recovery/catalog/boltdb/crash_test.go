@@ -14,7 +14,6 @@ import (
 	"sync"
 	"testing"
 
-	"go.etcd.io/bbolt"
 	"golang.org/x/sys/unix"
 
 	"github.com/recoverd/recoverd/recovery/catalog/catalogtest"
@@ -42,7 +41,7 @@ func victim() int {
 			select {} // it is on its way
 		}
 	}
-	if _, err := Restore(context.Background(), r, args[1], Config{BatchRows: 500, step: step}); err != nil {
+	if _, err := Restore(context.Background(), r, args[1], Config{step: step}); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
@@ -79,7 +78,7 @@ func restoreAndDie(t testing.TB, file, path string, at int) (steps []string, kil
 // nobody's way, its lock included, and is removed.
 func TestDataWipedAndPositionKept(t *testing.T) {
 	dir := t.TempDir()
-	old, next := catalogtest.RandomTables(1, 600), catalogtest.RandomTables(2, 900)
+	old, next := catalogtest.RandomTables(1, 600), catalogtest.RandomTables(2, 3000)
 	next.Head.Position++
 	file := filepath.Join(dir, "next.rsnap")
 	next.Write(t, file)
@@ -115,7 +114,7 @@ func TestDataWipedAndPositionKept(t *testing.T) {
 			break
 		}
 	}
-	for _, step := range []string{stepPrepared, stepLoading, stepLoaded, stepFlushed, stepVerified, stepRenamed} {
+	for _, step := range []string{stepPrepared, stepLoading, stepLoaded, stepProven, stepRenamed} {
 		if !slices.Contains(seen, step) {
 			t.Errorf("no restore was killed when %s", step)
 		}
@@ -140,7 +139,7 @@ func TestTheLock(t *testing.T) {
 			}
 		})
 	}
-	mustRestore(t, state, path, Config{BatchRows: 10, step: step})
+	mustRestore(t, state, path, Config{step: step})
 	if tried != 1 {
 		t.Error("no second restore was tried")
 	}
@@ -167,8 +166,8 @@ func (r *recorder) did1(what string) error {
 	return nil
 }
 
-func (r *recorder) sync(db *bbolt.DB) error {
-	return errors.Join(r.did1("flush the bytes"), r.realDisk.sync(db))
+func (r *recorder) sync(f *os.File) error {
+	return errors.Join(r.did1("flush the bytes"), r.realDisk.sync(f))
 }
 
 func (r *recorder) rename(from, to string) error {
@@ -221,7 +220,7 @@ func TestAFullDisk(t *testing.T) {
 	old, next := catalogtest.RandomTables(1, 1000), catalogtest.RandomTables(2, 6000)
 	path := filepath.Join(dir, "catalog.bolt")
 	mustRestore(t, old, path, Config{})
-	if _, err := Restore(t.Context(), next, path, Config{BatchRows: 100}); !errors.Is(err, unix.ENOSPC) || !strings.Contains(err.Error(), path) {
+	if _, err := Restore(t.Context(), next, path, Config{}); !errors.Is(err, unix.ENOSPC) || !strings.Contains(err.Error(), path) {
 		t.Errorf("a full disk: %v", err)
 	}
 	nothingLeft(t, path)
@@ -231,7 +230,7 @@ func TestAFullDisk(t *testing.T) {
 	if out, err := exec.Command("mount", "-o", "remount,size=32m", dir).CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	mustRestore(t, next, path, Config{BatchRows: 100})
+	mustRestore(t, next, path, Config{})
 	if !bytes.Equal(asSnapshot(t, next), asSnapshot(t, openReader(t, path))) {
 		t.Error("with room again, it is another state")
 	}

@@ -3,6 +3,7 @@ package boltdb
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"hash/fnv"
 	"math/rand/v2"
 	"os"
@@ -68,7 +69,7 @@ func damaged(err error) bool {
 func specimen(t testing.TB) (raw []byte, ids []recovery.BlobID, want answers, path string) {
 	t.Helper()
 	state := catalogtest.RandomTables(4, 400)
-	from := restored(t, state, Config{BatchRows: 100})
+	from := restored(t, state, Config{})
 	for i := 0; i < len(state.BlobRows); i += 40 {
 		id, absent := state.BlobRows[i].ID, state.BlobRows[i].ID
 		absent[31]++
@@ -156,24 +157,64 @@ func TestHostileTree(t *testing.T) {
 	if branches == 0 {
 		t.Fatal("the tree has no branch")
 	}
-	for _, field := range []int{8, 16, 40, 48} { // page size, root, high water, transaction
-		for _, v := range []uint64{0, 1, 3, 1 << 31, ^uint64(0)} {
+	metaChecks(t, raw, ids, path)
+}
+
+// TestTheLastRowIsMissing: a page that says it holds one element less, or one
+// more, is noticed, also where nothing follows it.
+func TestTheLastRowIsMissing(t *testing.T) {
+	raw, ids, want, path := specimen(t)
+	last := want.rows[len(want.rows)-1].ID
+	for page := 3; page < len(raw)/pageSize; page++ {
+		for _, by := range []int{-1, 1} {
 			bad := slices.Clone(raw)
-			for page := range 2 {
-				m := bad[page*pageSize+pageHeader : page*pageSize+pageHeader+metaLen]
-				binary.NativeEndian.PutUint64(m[field:], v)
-				sum := fnv.New64a()
-				sum.Write(m[:metaSummed])
-				binary.NativeEndian.PutUint64(m[metaSummed:], sum.Sum64())
-			}
+			at := page*pageSize + 10
+			binary.NativeEndian.PutUint16(bad[at:], uint16(int(binary.NativeEndian.Uint16(raw[at:]))+by))
 			if err := os.WriteFile(path, bad, 0o600); err != nil {
 				t.Fatal(err)
 			}
 			if _, err := ask(t, path, ids); !damaged(err) {
-				t.Errorf("meta field %d is %d: %v", field, v, err)
+				t.Errorf("page %d has %+d elements: %v", page, by, err)
 			}
+			r, err := OpenReader(path)
+			if err != nil {
+				continue
+			}
+			var row recovery.Row
+			if found, err := r.Scan().Find(last, &row); err == nil && !found || err != nil && !damaged(err) {
+				t.Errorf("page %d has %+d elements: the last blob is certified: %v, error %v", page, by, found, err)
+			}
+			r.Close()
 		}
 	}
+}
+
+// metaChecks changes what the meta pages say, behind checksums that are right.
+func metaChecks(t *testing.T, raw []byte, ids []recovery.BlobID, path string) {
+	t.Helper()
+	try := func(what string, change func(page int, m []byte)) {
+		bad := slices.Clone(raw)
+		for page := range 2 {
+			m := bad[page*pageSize+pageHeader : page*pageSize+pageHeader+metaLen]
+			change(page, m)
+			sum := fnv.New64a()
+			sum.Write(m[:metaSummed])
+			binary.NativeEndian.PutUint64(m[metaSummed:], sum.Sum64())
+		}
+		if err := os.WriteFile(path, bad, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := ask(t, path, ids); !damaged(err) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	for _, field := range []int{8, 16, 40, 48} { // page size, root, high water, transaction
+		for _, v := range []uint64{0, 1, 3, 1 << 31, ^uint64(0)} {
+			try(fmt.Sprintf("meta field %d is %d", field, v), func(_ int, m []byte) { binary.NativeEndian.PutUint64(m[field:], v) })
+		}
+	}
+	try("a transaction is missing", func(page int, m []byte) { binary.NativeEndian.PutUint64(m[48:], uint64(2+3*page)) })
+	try("a page size of its own", func(page int, m []byte) { binary.NativeEndian.PutUint32(m[8:], uint32(4096<<page)) })
 }
 
 // TestRefused: what a person must put right is told from damage, and both from

@@ -9,14 +9,13 @@ import (
 	"path/filepath"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/recoverd/recoverd/recovery/catalog/snapshot"
 )
 
 // Config says how a state is restored.
 type Config struct {
-	// BatchRows is how many rows are put in one transaction; default 8,192, which
-	// takes about 5 MiB of memory.
-	BatchRows int
 	// Progress is called now and then with the rows loaded so far, from the
 	// goroutine that loads; nil: it is not.
 	Progress func(rows uint64)
@@ -26,8 +25,8 @@ type Config struct {
 }
 
 func (c Config) withDefaults() Config {
-	if c.BatchRows == 0 {
-		c.BatchRows = 8 << 10
+	if c.Progress == nil {
+		c.Progress = func(uint64) {}
 	}
 	if c.step == nil {
 		c.step = func(string) {}
@@ -36,14 +35,6 @@ func (c Config) withDefaults() Config {
 		c.disk = realDisk{}
 	}
 	return c
-}
-
-// Validate reports the first value that makes no sense.
-func (c Config) Validate() error {
-	if c.BatchRows < 0 || c.BatchRows > 1<<20 {
-		return fmt.Errorf("boltdb: batches of %d rows, want 1 to %d", c.BatchRows, 1<<20)
-	}
-	return nil
 }
 
 // Result says what was restored.
@@ -58,10 +49,9 @@ type Result struct {
 // The steps of a restore, in their order.
 const (
 	stepPrepared = "prepared"
-	stepLoading  = "loading" // after each transaction
+	stepLoading  = "loading" // before some more rows
 	stepLoaded   = "loaded"
-	stepFlushed  = "flushed" // durable, under the temporary name
-	stepVerified = "verified"
+	stepProven   = "proven" // and durable, under the temporary name
 	stepRenamed  = "renamed"
 )
 
@@ -77,9 +67,6 @@ const (
 // only flushing its directory failed: then the new name may or may not survive
 // a power cut.
 func Restore(ctx context.Context, s snapshot.State, path string, c Config) (Result, error) {
-	if err := c.Validate(); err != nil {
-		return Result{}, err
-	}
 	r := restore{path: path, draft: draftName(path), cfg: c.withDefaults(), from: s}
 	held, err := lock(path)
 	if err != nil {
@@ -106,24 +93,16 @@ func (r *restore) run(ctx context.Context) error {
 	}
 	r.cfg.step(stepPrepared)
 	prepared := time.Now()
-	var loaded time.Time
-	err := guarded(func() error {
-		l, err := newLoader(r.draft, r.result.Totals.Rows, r.cfg)
-		if err != nil {
-			return err
-		}
-		if err = l.state(ctx, r.from); err == nil {
-			r.cfg.step(stepLoaded)
-			loaded = time.Now()
-			err = l.finish(describe(r.from.Header(), r.result.Summary, l.last))
-		}
-		return errors.Join(err, l.close())
-	})
+	d, err := createDraft(r.draft)
 	if err != nil {
 		return err
 	}
-	r.cfg.step(stepFlushed)
-	if err := r.publish(ctx); err != nil {
+	if err := r.load(ctx, d); err != nil {
+		return errors.Join(err, d.file.Close())
+	}
+	r.cfg.step(stepLoaded)
+	loaded := time.Now()
+	if err := r.makeDurable(ctx, d); err != nil {
 		return err
 	}
 	r.result.Prepare, r.result.Load, r.result.Durable = prepared.Sub(began), loaded.Sub(prepared), time.Since(loaded)
@@ -149,12 +128,38 @@ func (r *restore) removeDraft() error {
 	return nil
 }
 
-// publish gives the draft, whose bytes are durable, its final name.
-func (r *restore) publish(ctx context.Context) error {
-	if err := r.verify(ctx); err != nil {
+// load writes all of the draft.
+func (r *restore) load(ctx context.Context, d *draft) error {
+	b, err := newBuilder(d.buf)
+	if err != nil {
 		return err
 	}
-	r.cfg.step(stepVerified)
+	l := loader{build: b, buckets: map[string]uint64{}, progress: func(rows uint64) {
+		r.cfg.Progress(rows)
+		r.cfg.step(stepLoading)
+	}}
+	metas, err := l.state(ctx, r.from, r.result.Summary)
+	if err != nil {
+		return err
+	}
+	return d.finish(metas)
+}
+
+// makeDurable flushes the draft and proves it at the same time, gives it its name
+// and makes that durable too. It closes the draft.
+func (r *restore) makeDurable(ctx context.Context, d *draft) error {
+	var group errgroup.Group
+	group.Go(func() error {
+		if err := r.cfg.disk.sync(d.file); err != nil {
+			return fmt.Errorf("flush: %w", err)
+		}
+		return nil
+	})
+	group.Go(func() error { return r.verify(ctx) })
+	if err := errors.Join(group.Wait(), d.file.Close()); err != nil {
+		return err
+	}
+	r.cfg.step(stepProven)
 	if err := r.cfg.disk.rename(r.draft, r.path); err != nil {
 		return fmt.Errorf("publish: %w", err)
 	}

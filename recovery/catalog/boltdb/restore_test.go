@@ -80,7 +80,7 @@ func TestCatalog(t *testing.T) {
 				return
 			}
 			defer r.Close()
-			mustRestore(t, r, path, Config{BatchRows: 50})
+			mustRestore(t, r, path, Config{})
 		}
 		publish(t, first)
 		return catalogtest.Subject{Source: newCatalog(t, path), Publish: publish}
@@ -106,8 +106,14 @@ func newCatalog(t testing.TB, path string) *catalog.File {
 func TestRestoreIsTheState(t *testing.T) {
 	for _, n := range []int{0, 1, 7, 200, 5000} {
 		want := catalogtest.RandomTables(uint64(n), n)
+		if n == 200 { // a description of several pages
+			want.Head.Ancestors = nil
+			for i := range uint64(snapshot.MaxAncestors) {
+				want.Head.Ancestors = append(want.Head.Ancestors, recovery.Ancestor{Position: i, Digest: recovery.Digest{byte(i)}})
+			}
+		}
 		path := filepath.Join(t.TempDir(), "catalog.bolt")
-		result := mustRestore(t, want, path, Config{BatchRows: 331})
+		result := mustRestore(t, want, path, Config{})
 		got := openReader(t, path)
 		if !bytes.Equal(asSnapshot(t, want), asSnapshot(t, got)) {
 			t.Errorf("%d blobs: the state that was restored is another", n)
@@ -168,7 +174,7 @@ func TestSeekAnywhere(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer want.Close()
-	got := openReader(t, restored(t, state, Config{BatchRows: 777}))
+	got := openReader(t, restored(t, state, Config{}))
 	a, b := want.Scan(), got.Scan()
 	rowsA, rowsB := make([]recovery.Row, 5), make([]recovery.Row, 5)
 	for i := 0; i < len(state.BlobRows); i += 13 {
@@ -195,25 +201,54 @@ func TestSeekAnywhere(t *testing.T) {
 	}
 }
 
-// TestReadableByBolt: other tools read the file too, and find nothing wrong.
+// TestReadableByBolt: other tools read the file too, find nothing wrong, and may
+// even write to a copy of it.
 func TestReadableByBolt(t *testing.T) {
-	state := catalogtest.RandomTables(3, 2000)
-	db, err := bbolt.Open(restored(t, state, Config{BatchRows: 100}), 0, &bbolt.Options{ReadOnly: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer db.Close()
-	err = db.View(func(tx *bbolt.Tx) error {
-		for err := range tx.Check() {
+	for _, n := range []int{0, 1, 50, 5000} {
+		state := catalogtest.RandomTables(3, n)
+		db, err := bbolt.Open(restored(t, state, Config{}), 0, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		check := func(blobs int) {
+			err := db.View(func(tx *bbolt.Tx) error {
+				for err := range tx.Check() {
+					t.Error(err)
+				}
+				if n := tx.Bucket([]byte("blobs")).Stats().KeyN; n != blobs {
+					t.Errorf("%d blobs, want %d", n, blobs)
+				}
+				return nil
+			})
+			if err != nil {
+				t.Error(err)
+			}
+		}
+		check(n)
+		for i := range 3 {
+			err := db.Update(func(tx *bbolt.Tx) error {
+				return tx.Bucket([]byte("blobs")).Put([]byte{byte(80 * i)}, make([]byte, 500))
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		check(n + 3)
+		if err := db.Close(); err != nil {
 			t.Error(err)
 		}
-		if n := tx.Bucket([]byte("blobs")).Stats().KeyN; n != 2000 {
-			t.Errorf("%d blobs", n)
-		}
-		return nil
-	})
-	if err != nil {
-		t.Error(err)
+	}
+}
+
+// TestSameStateSameBytes: a file depends on its state alone, its size on nothing
+// that a restore did before.
+func TestSameStateSameBytes(t *testing.T) {
+	state := catalogtest.RandomTables(8, 700)
+	path := restored(t, state, Config{})
+	first := readFile(t, path)
+	mustRestore(t, openReader(t, path), path, Config{}) // from itself
+	if !bytes.Equal(first, readFile(t, path)) {
+		t.Error("the same state gave another file")
 	}
 }
 
@@ -305,14 +340,14 @@ func TestSourceFails(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	for _, at := range []string{stepPrepared, stepLoading, stepLoaded, stepFlushed} {
+	for _, at := range []string{stepPrepared, stepLoading, stepLoaded} {
 		ctx, cancel := context.WithCancel(t.Context())
 		step := func(step string) {
 			if step == at {
 				cancel()
 			}
 		}
-		if _, err := Restore(ctx, state, path, Config{BatchRows: 10, step: step}); !errors.Is(err, context.Canceled) {
+		if _, err := Restore(ctx, state, path, Config{step: step}); !errors.Is(err, context.Canceled) {
 			t.Errorf("cancelled when %s: %v", at, err)
 		}
 	}
@@ -325,9 +360,6 @@ func TestSourceFails(t *testing.T) {
 func TestConfig(t *testing.T) {
 	dir := t.TempDir()
 	state := catalogtest.RandomTables(1, 3)
-	if _, err := Restore(t.Context(), state, filepath.Join(dir, "x"), Config{BatchRows: -1}); err == nil {
-		t.Error("a negative batch was accepted")
-	}
 	if _, err := Restore(t.Context(), state, filepath.Join(dir, "no", "x"), Config{}); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("a directory that is not there: %v", err)
 	}
@@ -335,7 +367,7 @@ func TestConfig(t *testing.T) {
 		t.Error("a directory was replaced")
 	}
 	var told []uint64
-	restored(t, catalogtest.RandomTables(1, 300), Config{BatchRows: 64, Progress: func(n uint64) { told = append(told, n) }})
+	restored(t, catalogtest.RandomTables(1, 3000), Config{Progress: func(n uint64) { told = append(told, n) }})
 	if len(told) < 6 || !slices.IsSorted(told) {
 		t.Errorf("progress %v", told)
 	}

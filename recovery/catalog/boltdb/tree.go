@@ -48,8 +48,8 @@ func (p *pages) value(b bucket, name string) ([]byte, error) {
 		return nil, p.damage(b.root, "%q is missing", name)
 	}
 	flags, key, value, err := w.element()
-	if err == nil && (flags != 0 || string(key) != name) {
-		err = p.damage(w.at().id, "%q instead of %q", key, name)
+	if at := w.at(); err == nil && (flags != 0 || string(key) != name || at.count != 1) {
+		err = p.damage(at.id, "%q among %d elements instead of %q alone", key, at.count, name)
 	}
 	return value, err
 }

@@ -25,7 +25,7 @@ func TestServersPostgres(t *testing.T) {
 		{"restore is the state", both, testRestoreIsTheState}, {"incremental", "replica", testIncremental},
 		{"truncate cascade", "replica", testTruncateCascade}, {"data wiped and position kept", both, testDataWipedAndPositionKept},
 		{"schemas", "replica", testSchemas}, {"refused", both, testRefused},
-		{"the lock", "replica", testTheLock}, {"lost lock", "replica", testLostLock},
+		{"unordered", both, testUnordered}, {"the lock", "replica", testTheLock}, {"lost lock", "replica", testLostLock},
 		{"statements on a busy connection", "replica", testStatementsOnABusyConnection},
 		{"kept while read", "replica", testKeptWhileRead}, {"read error means gone", "replica", testReadErrorMeansGone},
 		{"a long read transaction", "replica", testALongReadTransaction}, {"reader", "replica", testReader},

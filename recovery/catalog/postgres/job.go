@@ -1,7 +1,9 @@
 package postgres
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 
@@ -16,7 +18,7 @@ type job struct {
 	rows uint64 // expected
 	// tuples reads the state's table from its beginning.
 	tuples func() func(dst []byte) ([]byte, error)
-	// read sums up what a query returns of the table.
+	// read sums up what a query returns of the table. Errors wrap errUnordered.
 	read func(ctx context.Context, tx pgx.Tx, sql string) (snapshot.TableSum, error)
 	sum  snapshot.TableSum // of what was read back
 }
@@ -71,12 +73,17 @@ func newJob[R any, P snapshot.Row[R]](ctx context.Context, r *restore, t snapsho
 		}
 	}
 	read := func(ctx context.Context, tx pgx.Tx, sql string) (snapshot.TableSum, error) {
-		h := snapshot.NewTableHash()
+		h, last := snapshot.NewTableHash(), []byte(nil)
 		var row R
 		err := eachRow(ctx, tx, sql, func(raw [][]byte) error {
 			if err := c.row(raw, &row); err != nil {
 				return err
 			}
+			key := P(&row).RowKey()
+			if bytes.Compare(last, key) >= 0 && last != nil {
+				return errUnordered
+			}
+			last = append(last[:0], key...)
 			h.Add(P(&row))
 			return nil
 		})
@@ -84,6 +91,9 @@ func newJob[R any, P snapshot.Row[R]](ctx context.Context, r *restore, t snapsho
 	}
 	return &job{table: tableOf(t), rows: rows, tuples: tuples, read: read}
 }
+
+// errUnordered: rows were not read by rising keys.
+var errUnordered = errors.New("postgres: rows out of order")
 
 // eachRow calls visit with the columns of each row, in binary form and valid
 // until it returns. The connection is free again when eachRow returns, and what
@@ -94,12 +104,12 @@ func eachRow(ctx context.Context, q querier, sql string, visit func(raw [][]byte
 		return err
 	}
 	defer rows.Close()
-	for rows.Next() {
-		for i, f := range rows.FieldDescriptions() {
-			if f.Format != pgx.BinaryFormatCode {
-				return fmt.Errorf("%w: column %d is not in binary form", ErrDamaged, i+1)
-			}
+	for i, f := range rows.FieldDescriptions() {
+		if f.Format != pgx.BinaryFormatCode {
+			return fmt.Errorf("%w: column %d is not in binary form", ErrDamaged, i+1)
 		}
+	}
+	for rows.Next() {
 		if err := visit(rows.RawValues()); err != nil {
 			return err
 		}

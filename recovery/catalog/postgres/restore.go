@@ -23,6 +23,10 @@ type Config struct {
 	// Streams is how many tables are loaded and indexed at the same time, 1 or 2;
 	// default 2. Each takes two connections; one more holds the lock.
 	Streams int
+	// IndexMemory is how much memory the server may use for each index while it
+	// makes it, in MiB; default 256, or what the server's
+	// maintenance_work_mem says where that is more. Each stream makes one at a time.
+	IndexMemory int
 	// Progress is called now and then with the rows sent so far, from one goroutine
 	// at a time; nil: it is not.
 	Progress func(rows uint64)
@@ -39,6 +43,9 @@ func (c Config) withDefaults() Config {
 	if c.Streams == 0 {
 		c.Streams = 2
 	}
+	if c.IndexMemory == 0 {
+		c.IndexMemory = 256
+	}
 	if c.step == nil {
 		c.step = func(string) {}
 	}
@@ -49,6 +56,9 @@ func (c Config) withDefaults() Config {
 func (c Config) Validate() error {
 	if c.Streams < 0 || c.Streams > 2 {
 		return fmt.Errorf("postgres: %d streams, want 1 or 2", c.Streams)
+	}
+	if c.IndexMemory < 0 || c.IndexMemory > 1<<20 {
+		return fmt.Errorf("postgres: %d MiB for an index, want 1 to %d", c.IndexMemory, 1<<20)
 	}
 	return checkSchema(c.Schema)
 }
@@ -82,7 +92,7 @@ type Result struct {
 // The steps of a restore, in their order. Some are met more than once.
 const (
 	stepPrepared  = "prepared"
-	stepLoading   = "loading" // 64 KiB or so were sent
+	stepLoading   = "loading" // some more rows were sent
 	stepLoaded    = "loaded"
 	stepCopying   = "copying" // from a spool
 	stepIndexed   = "indexed"

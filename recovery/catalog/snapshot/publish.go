@@ -34,7 +34,7 @@ func (w *Writer) Close() error {
 	if err != nil {
 		return errors.Join(err, w.Abort())
 	}
-	w.done = true
+	w.done, w.open = true, 0
 	return w.to.settle()
 }
 

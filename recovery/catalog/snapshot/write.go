@@ -37,7 +37,7 @@ func WriteIncremental(ctx context.Context, path string, base *Reader, s State, o
 // content is what is to be written.
 type content struct {
 	head Header
-	rows func(ctx context.Context, s *stream) error
+	rows func(ctx context.Context, w *Writer) error
 }
 
 // whole is all of a state.
@@ -46,7 +46,7 @@ func whole(s State) (content, error) {
 	if h.Base != nil {
 		return content{}, errNoState
 	}
-	return content{h, func(ctx context.Context, to *stream) error { return to.state(ctx, s) }}, nil
+	return content{h, func(ctx context.Context, w *Writer) error { return writeState(ctx, w, s) }}, nil
 }
 
 // difference is what makes a state of its base.
@@ -59,11 +59,11 @@ func difference(base *Reader, s State, path string) (content, error) {
 	if err := checkBase(base, h, path); err != nil {
 		return content{}, err
 	}
-	return content{h, func(ctx context.Context, to *stream) error {
+	return content{h, func(ctx context.Context, w *Writer) error {
 		if over, ok := s.(*Overlay); ok && over.base.Bound() == have {
-			return to.changes(ctx, base, over.delta)
+			return writeChanges(ctx, w, base, over.delta)
 		}
-		return to.difference(ctx, base, s)
+		return writeDifference(ctx, w, base, s)
 	}}, nil
 }
 
@@ -79,7 +79,7 @@ func (c content) publish(ctx context.Context, path string, o Options) (Written, 
 
 // writeTo closes or aborts w.
 func (c content) writeTo(ctx context.Context, w *Writer) (Written, error) {
-	if err := c.rows(ctx, &stream{w: w}); err != nil {
+	if err := c.rows(ctx, w); err != nil {
 		return Written{}, errors.Join(err, w.Abort())
 	}
 	if err := w.Close(); err != nil {
@@ -88,31 +88,25 @@ func (c content) writeTo(ctx context.Context, w *Writer) (Written, error) {
 	return w.Written(), nil
 }
 
-// stream copies tables into a writer.
-type stream struct {
-	w    *Writer
-	rows uint64 // looked at
-}
-
-// state copies all of a state, and counts what is certified in it on the way.
-func (s *stream) state(ctx context.Context, from State) error {
+// writeState copies all of a state, and counts what is certified in it on the way.
+func writeState(ctx context.Context, w *Writer, from State) error {
 	h := from.Header()
 	merge := NewMerge(MergeConfig{
 		Epoch: h.Epoch, Position: h.Position, Pools: from.Pools(),
-		Blobs: tee[Blob]{from.Blobs(), s.w.Blob}, Registrations: from.Registrations(), Pooled: from.Pooled(),
+		Blobs: tee[Blob]{from.Blobs(), w.Blob}, Registrations: from.Registrations(), Pooled: from.Pooled(),
 	})
 	totals, err := merge.count(ctx, Counts{})
 	if err != nil {
 		return err
 	}
-	s.w.totals = &totals
-	if err := copyTable(ctx, from.Registrations(), s.w.Registration); err != nil {
+	w.totals = &totals
+	if err := copyTable(ctx, from.Registrations(), w.Registration); err != nil {
 		return err
 	}
-	if err := copyTable(ctx, from.Pooled(), s.w.Pooled); err != nil {
+	if err := copyTable(ctx, from.Pooled(), w.Pooled); err != nil {
 		return err
 	}
-	return copyTable(ctx, poolCursor(from.Pools()), s.w.Pool)
+	return copyTable(ctx, poolCursor(from.Pools()), w.Pool)
 }
 
 // tee gives every row that passes to a writer.
@@ -130,9 +124,8 @@ func (t tee[R]) Next() (*R, error) {
 	return row, t.put(row)
 }
 
-// difference writes how a state differs from a base.
-func (s *stream) difference(ctx context.Context, base *Reader, from State) error {
-	w := s.w
+// writeDifference writes how a state differs from a base.
+func writeDifference(ctx context.Context, w *Writer, base *Reader, from State) error {
 	err := diffTable(ctx, base.Blobs(), from.Blobs(),
 		edits(w.Blob, func(b *Blob) error { return w.DropBlob(b.ID) }))
 	if err != nil {
@@ -162,19 +155,19 @@ func edits[R any](put, drop func(*R) error) func(before, after *R) error {
 	}
 }
 
-// changes writes what an incremental really changes in its base.
-func (s *stream) changes(ctx context.Context, base, delta *Reader) error {
+// writeChanges writes what an incremental really changes in its base.
+func writeChanges(ctx context.Context, w *Writer, base, delta *Reader) error {
 	in := base.Cursors()
-	if err := copyChanges(ctx, s, in.Blobs, delta.BlobDeltas(), s.w.Blob); err != nil {
+	if err := copyChanges(ctx, w, in.Blobs, delta.BlobDeltas(), w.Blob); err != nil {
 		return err
 	}
-	if err := copyChanges(ctx, s, in.Registrations, delta.RegistrationDeltas(), s.w.Registration); err != nil {
+	if err := copyChanges(ctx, w, in.Registrations, delta.RegistrationDeltas(), w.Registration); err != nil {
 		return err
 	}
-	if err := copyChanges(ctx, s, in.Pooled, delta.PooledDeltas(), s.w.Pooled); err != nil {
+	if err := copyChanges(ctx, w, in.Pooled, delta.PooledDeltas(), w.Pooled); err != nil {
 		return err
 	}
-	return copyChanges(ctx, s, &memory[Pool, *Pool]{rows: base.pools}, delta.PoolDeltas(), s.w.Pool)
+	return copyChanges(ctx, w, &memory[Pool, *Pool]{rows: base.pools}, delta.PoolDeltas(), w.Pool)
 }
 
 func copyTable[R any](ctx context.Context, from Cursor[R], put func(*R) error) error {
@@ -192,10 +185,10 @@ func copyTable[R any](ctx context.Context, from Cursor[R], put func(*R) error) e
 	return context.Cause(ctx)
 }
 
-func copyChanges[R comparable, P Row[R]](ctx context.Context, s *stream, base Seeker[R], delta DeltaCursor[R], put func(*R) error) error {
-	for {
-		if err := s.step(ctx); err != nil {
-			return err
+func copyChanges[R comparable, P Row[R]](ctx context.Context, w *Writer, base Seeker[R], delta DeltaCursor[R], put func(*R) error) error {
+	for looked := 0; ; looked++ {
+		if looked%ctxEvery == 0 && ctx.Err() != nil {
+			return context.Cause(ctx)
 		}
 		row, dropped, err := delta.Next()
 		if row == nil || err != nil {
@@ -207,7 +200,7 @@ func copyChanges[R comparable, P Row[R]](ctx context.Context, s *stream, base Se
 		case err != nil:
 			return err
 		case dropped && old != nil:
-			err = s.w.drop(P(row).Table(), key)
+			err = w.drop(P(row).Table(), key)
 		case !dropped && (old == nil || *old != *row):
 			err = put(row)
 		}
@@ -215,13 +208,4 @@ func copyChanges[R comparable, P Row[R]](ctx context.Context, s *stream, base Se
 			return err
 		}
 	}
-}
-
-// step is called before each row.
-func (s *stream) step(ctx context.Context) error {
-	if s.rows%ctxEvery == 0 && ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
-	s.rows++
-	return nil
 }

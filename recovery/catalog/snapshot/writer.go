@@ -64,7 +64,8 @@ type Writer struct {
 	pools   int      // rows of the last table
 	last    [64]byte // key of the last row; a short key's tail is zero
 	first   [32]byte // of the block's first key
-	any     bool     // the table has a row
+	word    uint64   // the first of last
+	open    Table    // the one being written, if it has a row and nothing is wrong; else 0
 
 	err  error // sticks; nothing is published after it
 	done bool
@@ -124,9 +125,12 @@ func (w *Writer) part() *part { return w.parts[len(w.parts)-1] }
 // Blob adds a row. Errors wrap ErrOrder, naming both keys, or ErrRow, or are
 // those of writing; after one only Abort is useful.
 func (w *Writer) Blob(b *Blob) error {
-	shared, err := w.follow(Blobs, b.ID[:])
-	if err != nil || !b.fits(w.head.Position) {
-		return w.refuse(err, b)
+	shared, quick := w.after(Blobs, b.ID[:])
+	if !quick || !b.fits(w.head.Position) {
+		var err error
+		if shared, err = w.follow(Blobs, b.ID[:]); err != nil || !b.fits(w.head.Position) {
+			return w.refuse(err, b)
+		}
 	}
 	f := b.flags()
 	if w.took(b.appendRow(w.slab.buf, shared, f), b.ID[:]) {
@@ -137,9 +141,12 @@ func (w *Writer) Blob(b *Blob) error {
 
 // Registration adds a row; see Blob.
 func (w *Writer) Registration(r *Registration) error {
-	shared, err := w.follow(Registrations, r.Key[:])
-	if err != nil || !r.fits(w.head.Position) {
-		return w.refuse(err, r)
+	shared, quick := w.after(Registrations, r.Key[:])
+	if !quick || !r.fits(w.head.Position) {
+		var err error
+		if shared, err = w.follow(Registrations, r.Key[:]); err != nil || !r.fits(w.head.Position) {
+			return w.refuse(err, r)
+		}
 	}
 	f := r.flags()
 	if w.took(r.appendRow(w.slab.buf, shared, f), r.Key[:]) {
@@ -232,6 +239,13 @@ func (w *Writer) drop(t Table, key []byte) error {
 	return w.next(func(dst []byte) []byte { return appendDrop(dst, key, 0) }, key)
 }
 
+// after is follow for nearly every row: ids look random, so their first words
+// tell. If it is not ok, that says nothing.
+func (w *Writer) after(t Table, key []byte) (shared int, ok bool) {
+	next := binary.BigEndian.Uint64(key)
+	return bits.LeadingZeros64(w.word^next) / 8, t == w.open && next > w.word
+}
+
 // follow checks that a key may come next, and returns how much of it the key
 // before it shares.
 func (w *Writer) follow(t Table, key []byte) (shared int, err error) {
@@ -240,13 +254,8 @@ func (w *Writer) follow(t Table, key []byte) (shared int, err error) {
 			return 0, err
 		}
 	}
-	if !w.any {
+	if t != w.open {
 		return 0, nil
-	}
-	// Ids look random, so a word nearly always tells.
-	before, next := binary.BigEndian.Uint64(w.last[:]), binary.BigEndian.Uint64(key)
-	if next > before {
-		return bits.LeadingZeros64(before^next) / 8, nil
 	}
 	if shared = commonPrefix(w.last[:], key); shared == len(key) || key[shared] < w.last[shared] {
 		return 0, w.fail(fmt.Errorf("%w: in %v %x follows %x", ErrOrder, t, key, w.last[:len(key)]))
@@ -262,6 +271,7 @@ func (w *Writer) took(longer, key []byte) bool {
 	w.lengths = append(w.lengths, byte(len(longer)-len(w.slab.buf)))
 	w.slab.buf = longer
 	w.rows++
+	w.word = binary.BigEndian.Uint64(key)
 	moveID((*[32]byte)(w.last[:32]), (*[32]byte)(key))
 	if len(key) == 64 {
 		moveID((*[32]byte)(w.last[32:]), (*[32]byte)(key[32:]))
@@ -277,7 +287,8 @@ func (w *Writer) next(plain func(dst []byte) []byte, key []byte) error {
 	before := len(w.slab.buf)
 	w.slab.buf = plain(w.slab.buf)
 	w.lengths = append(w.lengths, byte(len(w.slab.buf)-before))
-	w.rows, w.any = 1, true
+	w.rows, w.open = 1, w.table
+	w.word = binary.BigEndian.Uint64(key)
 	copy(w.first[:], key)
 	copy(w.last[:], key)
 	return nil
@@ -296,7 +307,7 @@ func (w *Writer) enter(t Table) error {
 	if err := w.endBlock(); err != nil {
 		return err
 	}
-	w.table, w.any, w.last = t, false, [64]byte{}
+	w.table, w.open, w.last = t, 0, [64]byte{}
 	return nil
 }
 
@@ -339,7 +350,7 @@ func (w *Writer) flush(n int) error {
 }
 
 func (w *Writer) fail(err error) error {
-	w.err = err
+	w.err, w.open = err, 0
 	return err
 }
 
@@ -348,7 +359,7 @@ func (w *Writer) Abort() error {
 	if w.done {
 		return nil
 	}
-	w.done = true
+	w.done, w.open = true, 0
 	_ = w.digest.stop() // told already, or of no interest any more
 	var errs []error
 	for _, p := range w.parts {

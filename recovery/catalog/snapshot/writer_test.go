@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/recoverd/recoverd/recovery"
@@ -245,6 +246,22 @@ func TestCloseErrorDropped(t *testing.T) {
 				t.Errorf("left behind: %v %v", left, err)
 			}
 		})
+	}
+}
+
+// TestRoomIsGivenBack: what was asked for ahead of a large file and not needed is
+// free again.
+func TestRoomIsGivenBack(t *testing.T) {
+	info, err := os.Stat(state(20_000).write(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	if !ok || info.Size() < roomAhead/4 {
+		t.Fatalf("%T, %d bytes", info.Sys(), info.Size())
+	}
+	if used := stat.Blocks * 512; used > info.Size()+roomAhead/8 {
+		t.Errorf("a file of %d bytes takes %d", info.Size(), used)
 	}
 }
 

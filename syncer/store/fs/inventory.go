@@ -219,7 +219,7 @@ func (m *marking) look(s *listed, w wanted) error {
 		size = m.inv.pieceSize(m.rows[w.row].Blob)
 	}
 	ok, err := s.dir.has(m.inv.layout, w.id, size)
-	if errors.Is(err, errIrregular) {
+	if errors.Is(err, store.ErrIrregular) {
 		ok, err = false, nil // Has says so, to whoever tries to store the piece
 	}
 	if ok && !m.inv.pending.has(pieceKey{s.dir.number, w.id}) {

@@ -15,29 +15,39 @@ import (
 
 // look finds out what is there.
 func (s *Store) look(ctx context.Context, req recovery.StoreRequest) (store.Found, map[uint32]*shardDir, error) {
-	dirs := map[uint32]*shardDir{}
-	found := store.Found{Root: s.place != nil, Shards: map[uint32]store.FoundShard{}}
 	if s.place == nil {
-		return found, dirs, nil
+		return store.Found{Shards: map[uint32]store.FoundShard{}}, map[uint32]*shardDir{}, nil
 	}
+	return lookAt(ctx, s.place.root, req, func(number uint32) (*shardDir, error) {
+		dir, err := s.place.shard(number)
+		if err == nil {
+			s.place.keep(dir)
+		}
+		return dir, err
+	})
+}
+
+// lookAt finds out what is in a root; open opens the directory of a shard.
+func lookAt(ctx context.Context, root *os.Root, req recovery.StoreRequest, open func(uint32) (*shardDir, error)) (store.Found, map[uint32]*shardDir, error) {
+	dirs := map[uint32]*shardDir{}
+	found := store.Found{Root: true, Shards: map[uint32]store.FoundShard{}}
 	var err error
-	if found.Marker, err = readMarker(s.place.root, store.DecodeRoot); err != nil {
+	if found.Marker, err = readMarker(root, store.DecodeRoot); err != nil {
 		return found, nil, err
 	}
 	if found.Marker == nil {
-		if found.Flat, found.Fanout, err = traces(ctx, s.place.root); err != nil {
+		if found.Flat, found.Fanout, err = traces(ctx, root); err != nil {
 			return found, nil, err
 		}
 	}
 	for number := range req.Owned.All() {
-		dir, err := s.place.shard(number)
+		dir, err := open(number)
 		if errors.Is(err, iofs.ErrNotExist) {
 			continue
 		}
 		if err != nil {
 			return found, nil, err
 		}
-		s.place.keep(dir)
 		seen, err := dir.look(ctx)
 		if err != nil {
 			return found, nil, err

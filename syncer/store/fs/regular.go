@@ -8,6 +8,8 @@ import (
 	"path"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/recoverd/recoverd/syncer/store"
 )
 
 // openRegular opens a regular file for reading. os.Root would follow a symbolic
@@ -19,7 +21,7 @@ func openRegular(root *os.Root, name string) (*os.File, fs.FileInfo, error) {
 		return nil, nil, err
 	}
 	if !info.Mode().IsRegular() {
-		return nil, nil, fmt.Errorf("%s is a %s, %w", joined(root, name), kindOf(info), errIrregular)
+		return nil, nil, fmt.Errorf("%s is a %s, %w", joined(root, name), kindOf(info), store.ErrIrregular)
 	}
 	f, err := root.OpenFile(name, os.O_RDONLY|unix.O_NONBLOCK, 0)
 	if err != nil {
@@ -39,7 +41,7 @@ func mustBeAt(root *os.Root, name string, f *os.File) error {
 		return err
 	}
 	if !there.Mode().IsRegular() {
-		return fmt.Errorf("%s is a %s, %w", joined(root, name), kindOf(there), errIrregular)
+		return fmt.Errorf("%s is a %s, %w", joined(root, name), kindOf(there), store.ErrIrregular)
 	}
 	have, err := f.Stat()
 	if err != nil {

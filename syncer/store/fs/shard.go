@@ -13,9 +13,6 @@ import (
 	"github.com/recoverd/recoverd/syncer/store"
 )
 
-// errIrregular: something that is no regular file has a piece's name.
-var errIrregular = errors.New("not a regular file")
-
 // shardDir is the open directory of a shard. Its methods may be called from many
 // goroutines.
 type shardDir struct {
@@ -76,7 +73,7 @@ func pieceName(layout store.Layout, id recovery.BlobID) string {
 }
 
 // has reports whether a piece of that size (or of any, if it is unknown) is
-// there. Something else than a regular file is an error wrapping errIrregular.
+// there. Something else than a regular file is an error wrapping store.ErrIrregular.
 func (d *shardDir) has(layout store.Layout, id recovery.BlobID, size int64) (bool, error) {
 	name := pieceName(layout, id)
 	info, err := d.root.Lstat(name)
@@ -86,7 +83,7 @@ func (d *shardDir) has(layout store.Layout, id recovery.BlobID, size int64) (boo
 	case err != nil:
 		return false, fmt.Errorf("look for a piece in shard %d: %w", d.number, err)
 	case !info.Mode().IsRegular():
-		return false, fmt.Errorf("shard %d: %s is a %s, %w", d.number, name, kindOf(info), errIrregular)
+		return false, fmt.Errorf("shard %d: %s is a %s, %w", d.number, name, kindOf(info), store.ErrIrregular)
 	}
 	return size == recovery.SizeUnknown || info.Size() == size, nil
 }

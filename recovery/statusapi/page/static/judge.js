@@ -72,7 +72,8 @@ function duties(doc) {
   say(parked > 0, `Look at the ${plural(parked, "parked blob")}: find a peer that has ${parked === 1 ? "it" : "them"}, then retry.`, "unsettled");
   say(liars.length > 0, `${liars.map((p) => clean(p.name)).join(", ")} sent wrong bytes. They were refused; find out why ${liars.length === 1 ? "it" : "they"} did.`, "peers");
   say(doc.ownership_trouble, `Correct the ownership document, the one before it stays in force: ${clean(doc.ownership_trouble)}.`, "ownership");
-  say(doc.catalog_trouble, `Correct the catalog, the one before it stays in use: ${clean(doc.catalog_trouble)}.`, "catalog");
+  say(doc.catalog_trouble && !doc.followed, `Correct the catalog, the one before it stays in use: ${clean(doc.catalog_trouble)}.`, "catalog");
+  say(doc.catalog_trouble && doc.followed, `The catalog cannot follow its events or make a snapshot; it is tried again: ${clean(doc.catalog_trouble)}.`, "catalog");
   say(doc.trouble, `It is tried again by itself; if it lasts, repair this: ${clean(doc.trouble)}.`, "catalog");
   say(!blockedHasDuty(doc) && blockedBy(doc), `Clear what holds it up: ${blockedBy(doc)}.`, "state");
   return list;

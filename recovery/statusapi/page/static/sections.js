@@ -122,6 +122,19 @@ function fillPeer(row, p, now) {
   text(error.lastElementChild, clean(p.last_error) || "none");
 }
 
+// followedFacts says where a catalog stands that follows events.
+function followedFacts(f, now) {
+  const made = (s) => {
+    const at = moment(s.at);
+    const when = s.position === 0 ? "none" : `at position ${count(s.position)}`;
+    return { text: s.trouble ? `${when}; the last try failed: ${clean(s.trouble)}` : at === null ? when : `${when}, ${ago(at, now)}`, title: at === null ? "" : exact(at) };
+  };
+  return [
+    ["Events applied", `${count(f.position)} of ${f.tip === null ? "unknown" : count(f.tip)}`], ["Events kept from", count(f.first_event)],
+    ["Full snapshot", made(f.full)], ["Incremental snapshot", made(f.incremental)],
+  ];
+}
+
 // showFacts fills the four small lists about what the worker rests on.
 export function showFacts(doc, now) {
   const { checkpoint: c, ownership: o, store: s, room } = doc;
@@ -135,6 +148,7 @@ export function showFacts(doc, now) {
     ["Finished up to", doc.covered ? bound(doc.covered) : { text: doc.bound ? "none yet" : "unknown" }],
     ["Certified, all shards", `${count(doc.catalog_blobs)} blobs, ${bytes(doc.catalog_bytes)}`],
     ["Trouble", clean(doc.catalog_trouble) || clean(doc.trouble) || "none"], ["Refused so far", count(doc.catalog_refusals)],
+    ...(doc.followed ? followedFacts(doc.followed, now) : []),
   ]);
   facts(byID("ownership"), o ? [
     ["Epoch", count(o.epoch)], ["Owned", `${clean(o.owned) || "none"} of ${plural(o.total_shards, "shard")}`], ["Node", words(o.node)],

@@ -1,0 +1,87 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/recoverd/recoverd/recovery/statusapi"
+)
+
+// listedPeers bounds the peers that are told one by one.
+const listedPeers = 12
+
+// peers tells about each peer in a line, those in trouble first, with its last error
+// below it.
+func (t *table) peers(d statusapi.Document) {
+	peers := slices.Clone(d.Peers)
+	slices.SortStableFunc(peers, func(a, b statusapi.PeerView) int { return cmp.Compare(peerRank(a), peerRank(b)) })
+	more := max(0, len(peers)-listedPeers)
+	peers = peers[:len(peers)-more]
+	rows := [][]string{{"state", "speed", "in flight", "fetched", "absent", "wrong", "failed", "no answer", "peer"}}
+	for _, p := range peers {
+		rows = append(rows, []string{
+			p.State, size(int64(p.BytesPerSecond)) + "/s", count(p.InFlight), count(p.Fetched), count(p.Absent), count(p.WrongBytes),
+			count(p.Failed), count(p.Unreachable), p.Name,
+		})
+	}
+	if len(peers) == 0 {
+		return
+	}
+	for i, line := range columns(rows) {
+		t.row("", "%s", line)
+		if i > 0 && peers[i-1].LastError != "" {
+			t.row("", "  %s", peerError(d.At, peers[i-1]))
+		}
+	}
+	if more > 0 {
+		t.row("", "and %s: -o json has them all", plural(more, "more peer"))
+	}
+}
+
+// peerRank sorts peers: 0 needs somebody's attention most.
+func peerRank(p statusapi.PeerView) int {
+	switch {
+	case p.WrongBytes > 0:
+		return 0
+	case p.State == "unreachable":
+		return 1
+	case p.State != "reachable", p.LastError != "":
+		return 2
+	}
+	return 3
+}
+
+func peerError(now time.Time, p statusapi.PeerView) string {
+	return fmt.Sprintf("%s ago: %s", spell(now.Sub(p.LastErrorAt)), p.LastError)
+}
+
+// columns aligns the cells of rows: the first and the last to the left, numbers to
+// the right.
+func columns(rows [][]string) (lines []string) {
+	widths := make([]int, len(rows[0]))
+	for _, row := range rows {
+		for i, cell := range row {
+			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
+		}
+	}
+	last := len(widths) - 1
+	for _, row := range rows {
+		cells := make([]string, len(row))
+		for i, cell := range row {
+			switch i {
+			case 0:
+				cells[i] = fmt.Sprintf("%-*s", widths[i], cell)
+			case last:
+				cells[i] = cell
+			default:
+				cells[i] = fmt.Sprintf("%*s", widths[i], cell)
+			}
+		}
+		lines = append(lines, strings.Join(cells, "  "))
+	}
+	return lines
+}
