@@ -99,10 +99,21 @@ func (f *followed) Pin(ctx context.Context) (recovery.Tip, error) {
 		return recovery.Tip{}, err
 	}
 	tip, err := c.Pin(ctx)
+	if err == nil && c.Status().Tip == 0 && heard(ctx, c) {
+		tip, err = c.Pin(ctx)
+	}
 	if err == nil && f.cfg.StopAtPosition != 0 && tip.Position == f.cfg.StopAtPosition {
 		tip.AtTip = true
 	}
 	return tip, err
+}
+
+// heard waits a moment for a source that was not heard since the start: else a node
+// that has everything would find out at its next look for a newer catalog only.
+func heard(ctx context.Context, c *eventlog.Catalog) bool {
+	ctx, cancel := context.WithTimeout(ctx, openingWait)
+	defer cancel()
+	return c.Changed(ctx) == nil
 }
 
 // Page implements catalog.Source. It refuses blobs whose bytes nothing here could

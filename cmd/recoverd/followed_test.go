@@ -4,12 +4,16 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/recoverd/recoverd/recovery"
 	"github.com/recoverd/recoverd/recovery/catalog"
@@ -239,5 +243,36 @@ func TestStopAtPosition(t *testing.T) {
 	n.reaches(n.run(), len(h.lines))
 	if len(pieces(t, n.path("store"))) != 120 {
 		t.Errorf("%d pieces", len(pieces(t, n.path("store"))))
+	}
+}
+
+// A node that has everything finds out when its source answers, however slowly, and
+// not at its next look for a newer catalog.
+func TestRestartOfACompleteNode(t *testing.T) {
+	f := newFleet(t, 20, 300)
+	h := newHistory(t)
+	h.epoch(1)
+	h.certify(f.catalog)
+	slow := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		after, _ := strconv.Atoi(r.URL.Query().Get("after"))
+		select {
+		case <-time.After(300 * time.Millisecond):
+		case <-r.Context().Done():
+		}
+		fmt.Fprintf(w, "{\"network\":\"testnet\",\"tip\":%d}\n", len(h.lines))
+		for _, line := range h.lines[min(after, len(h.lines)):] {
+			fmt.Fprintln(w, strings.TrimSuffix(line, "\n"))
+		}
+	}))
+	defer slow.Close()
+	n := follower{f: f, name: "n"}
+	p := n.run("--events", slow.URL)
+	n.reaches(p, len(h.lines))
+	if code := n.run("--events", slow.URL).wait(); code != exitTryAgain {
+		t.Errorf("a second one beside it: exit code %d", code)
+	}
+	p.kill()
+	if code := n.run("--events", slow.URL, "--exit-when-complete", "--follow-interval", "1h").wait(); code != exitOK {
+		t.Errorf("exit code %d", code)
 	}
 }
