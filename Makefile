@@ -41,7 +41,7 @@ race: ## the tests under the race detector (needs a C compiler)
 	CGO_ENABLED=1 $(GO) test -race ./...
 
 servers: ## tests against real servers (nginx, Postgres, Chromium, promtool); skipped with the reason where one is absent
-	$(GO) test ./cmd/... ./recovery/statusapi/... ./recovery/catalog/... -run 'TestServers' -count=1 -v
+	$(GO) test ./cmd/recoverd ./recovery/statusapi/... ./recovery/catalog/... -run 'TestServers' -count=1 -v
 
 crash: ## SIGKILLs over one recovery (KILLS), and, as root, power cuts of an ext4 (CUTS)
 	$(GO) test ./cmd/recoverd -run 'TestCrash' -count=1 -v -timeout 15m -kills=$(KILLS) -cuts=$(CUTS)

@@ -18,7 +18,6 @@ import (
 
 	"github.com/recoverd/recoverd/checkpoint"
 	"github.com/recoverd/recoverd/recovery/statusapi"
-	"github.com/recoverd/recoverd/shards/provider/file"
 	"github.com/recoverd/recoverd/syncer/peer"
 )
 
@@ -129,20 +128,6 @@ func printInspections(out io.Writer, found []checked, format string) error {
 		t.row("", "%s", plural(problems, "problem"))
 	}
 	return t.write(out, 0)
-}
-
-func checkOwnership(_ context.Context, cfg *runConfig) (string, error) {
-	own, err := file.Load(cfg.Ownership)
-	if errors.Is(err, fs.ErrNotExist) {
-		if _, err := os.Stat(filepath.Dir(cfg.Ownership)); err != nil {
-			return "", err
-		}
-		return cfg.Ownership + " is not there yet; a run waits for it", nil
-	}
-	if err != nil {
-		return "", err
-	}
-	return fmt.Sprintf("%s of %s owned, epoch %d, node %s", count(own.Owned.Len()), plural(own.TotalShards, "shard"), own.Epoch, own.Node), nil
 }
 
 func checkPeers(_ context.Context, cfg *runConfig) (string, error) {

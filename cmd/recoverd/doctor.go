@@ -19,7 +19,6 @@ import (
 	"github.com/recoverd/recoverd/recovery/catalog/snapshot/transfer"
 	"github.com/recoverd/recoverd/recovery/statusapi"
 	"github.com/recoverd/recoverd/shards"
-	"github.com/recoverd/recoverd/shards/provider/file"
 )
 
 // verdict is how a look at one thing ended. The values are the words of JSON.
@@ -274,7 +273,7 @@ func askForSnapshots(ctx context.Context, base string) (list transfer.Document, 
 
 // knownBlob returns a certified blob of an owned shard that peers should have.
 func (d *doctor) knownBlob(ctx context.Context) (blob recovery.Blob, shard uint32, err error) {
-	own, err := file.Load(d.cfg.Ownership)
+	own, err := loadOwnership(ctx, d.cfg)
 	if err != nil {
 		return blob, 0, err
 	}

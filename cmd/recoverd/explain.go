@@ -11,7 +11,6 @@ import (
 
 	"github.com/recoverd/recoverd/checkpoint"
 	"github.com/recoverd/recoverd/recovery"
-	"github.com/recoverd/recoverd/recovery/catalog"
 	"github.com/recoverd/recoverd/recovery/statusapi"
 	"github.com/recoverd/recoverd/recovery/worker"
 	"github.com/recoverd/recoverd/shards"
@@ -61,7 +60,7 @@ ID is 64 hex digits or 43 characters of URL-safe base64.`,
 		},
 	}
 	v.register(cmd)
-	cmd.Flags().StringVar(&v.catalog, "catalog", "", "catalog file to look into while no daemon runs (or "+envName("catalog")+")")
+	cmd.Flags().StringVar(&v.catalog, "catalog", "", "catalog to look into while no daemon runs (or "+envName("catalog")+")")
 	return cmd
 }
 
@@ -75,7 +74,7 @@ func (v *explainVerb) find(ctx context.Context, id recovery.BlobID) (e explanati
 		if path == "" {
 			path = os.Getenv(envName("catalog"))
 		}
-		e = explainSaved(saved, id, lookInto(ctx, path, id))
+		e = explainSaved(saved, id, lookInto(ctx, path, saved.Dir, id))
 		return ctx.Err()
 	})
 	return e, err
@@ -90,12 +89,13 @@ type glance struct {
 
 var errNoCatalog = errors.New("no catalog was given to look into: --catalog FILE")
 
-// lookInto asks a catalog file.
-func lookInto(ctx context.Context, path string, id recovery.BlobID) (g glance) {
+// lookInto asks a catalog, which is proven first unless the saved progress was made
+// with it.
+func lookInto(ctx context.Context, path, stateDir string, id recovery.BlobID) (g glance) {
 	if path == "" {
 		return glance{err: errNoCatalog}
 	}
-	source, err := catalog.NewFile(catalog.FileConfig{Path: path})
+	source, err := openAtRest(ctx, path, stateDir)
 	if err != nil {
 		return glance{err: err}
 	}
@@ -112,6 +112,13 @@ func lookInto(ctx context.Context, path string, id recovery.BlobID) (g glance) {
 		g.row = &rows[0]
 	}
 	return g
+}
+
+func openAtRest(ctx context.Context, path, stateDir string) (scannable, error) {
+	if isPostgres(path) {
+		return openPostgres(path)
+	}
+	return openFile(ctx, &runConfig{Catalog: path, StateDir: stateDir})
 }
 
 // explainSaved explains from what was saved and from a catalog. What only a daemon
@@ -157,7 +164,7 @@ func standingOf(p *recovery.Progress, id recovery.BlobID) recovery.Standing {
 func (e *explanation) certification(s recovery.Standing, g glance) {
 	e.Stamp = g.stamp
 	if err := unusable(s, g); err != nil {
-		e.CertifiedError = err.Error()
+		e.CertifiedError = hideSecrets(err.Error())
 		return
 	}
 	certified := g.row != nil
@@ -201,7 +208,7 @@ func savedState(saved checkpoint.Description, s recovery.Standing, id recovery.B
 	case saved.List != checkpoint.ListWhole:
 		return "unknown", fmt.Sprintf("%s; which they are this copy does not say (its list is %s)", be(saved.Entries, "blob")+" unsettled", saved.List)
 	case err != nil:
-		return "unknown", "whether it is certified is not known: " + err.Error()
+		return "unknown", "whether it is certified is not known: " + hideSecrets(err.Error())
 	case g.row == nil:
 		return "not_certified", fmt.Sprintf("no live certification at position %d: there is nothing to do", g.stamp.Position)
 	case g.row.EndEpoch <= s.Epoch:

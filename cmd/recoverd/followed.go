@@ -331,7 +331,8 @@ var (
 
 // follow runs a catalog that follows events beside the worker, whose context ends
 // when the catalog cannot go on. join ends it and returns why it ended; at the
-// position to stop at it waits for the snapshot.
+// position to stop at it waits for the snapshot, and after a halt for nothing, since a
+// write may hang and the process must be gone (I12).
 func (n *node) follow(ctx context.Context) (working context.Context, join func(worker.Result) error) {
 	if n.followed == nil {
 		return ctx, func(worker.Result) error { return nil }
@@ -350,9 +351,11 @@ func (n *node) follow(ctx context.Context) (working context.Context, join func(w
 		if n.cfg.StopAtPosition == 0 || result.Phase != recovery.PhaseComplete {
 			stop()
 		}
-		err := <-ended
-		stop()
-		fail()
-		return err
+		defer fail()
+		defer stop()
+		if result.Phase == recovery.PhaseHalted {
+			return nil
+		}
+		return <-ended
 	}
 }

@@ -18,9 +18,9 @@ import (
 // planRun asks for the machine's own decision under the facts that a run would find,
 // and counts what follows from it.
 func planRun(ctx context.Context, cfg *runConfig, stderr io.Writer) (p *runPlan, err error) {
-	own, err := loadOwnership(cfg)
+	own, err := loadOwnership(ctx, cfg)
 	if err != nil {
-		return nil, err
+		return nil, withCode(exitConfig, fmt.Errorf("ownership: %w", err))
 	}
 	r, err := openReading(ctx, cfg)
 	if err != nil {

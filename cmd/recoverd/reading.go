@@ -14,7 +14,6 @@ import (
 	"github.com/recoverd/recoverd/recovery/catalog/snapshot"
 	"github.com/recoverd/recoverd/recovery/catalog/snapshot/archive"
 	"github.com/recoverd/recoverd/shards"
-	"github.com/recoverd/recoverd/shards/provider/file"
 	"github.com/recoverd/recoverd/syncer/store/fs"
 )
 
@@ -136,15 +135,6 @@ func scanRows(ctx context.Context, scan *snapshot.Scan, after recovery.Mark) ite
 			yield(recovery.Row{}, err)
 		}
 	}
-}
-
-// loadOwnership reads the ownership as it is now.
-func loadOwnership(cfg *runConfig) (shards.Ownership, error) {
-	own, err := file.Load(cfg.Ownership)
-	if err != nil {
-		return own, withCode(exitConfig, fmt.Errorf("ownership: %w", err))
-	}
-	return own, nil
 }
 
 // openMarked opens a store for reading and makes sure that it was made for these

@@ -27,6 +27,7 @@ type runConfig struct {
 	StateDir         string
 	Catalog          string
 	Ownership        string
+	OwnershipToken   string // path
 	Store            string
 	StoreCreate      bool
 	Layout           string
@@ -63,7 +64,8 @@ func (c *runConfig) register(f *pflag.FlagSet) {
 	f.StringVar(&c.Config, "config", "", "YAML file with any of these flags as keys")
 	f.StringVar(&c.StateDir, "state-dir", "", "directory for progress, lock and socket; made if it is not there (required)")
 	f.StringVar(&c.Catalog, "catalog", "", "certified blobs: a snapshot file, a state in bbolt, or postgres://...; with --events, the snapshot to begin with (required without --events)")
-	f.StringVar(&c.Ownership, "ownership", "", "YAML or JSON file that says which shards this node owns (required)")
+	f.StringVar(&c.Ownership, "ownership", "", "YAML or JSON file that says which shards this node owns, or the http:// or https:// URL of such a document (required)")
+	f.StringVar(&c.OwnershipToken, "ownership-token-file", "", "file with the bearer token that is sent to the URL of --ownership, in one line; read again for every look")
 	f.StringVar(&c.Store, "store", "", "directory of the blobs, <store>/<shard>/<id> (required)")
 	f.BoolVar(&c.StoreCreate, "store-create", true, "make the store and its shard directories while no progress claims them")
 	f.StringVar(&c.Layout, "layout", "auto", "of a new store: flat, fanout (a directory for each first two hex digits), or auto")

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"io"
 	"sync/atomic"
 
@@ -85,9 +84,12 @@ func (v *liveView) show(d statusapi.Document) error {
 	permille, text = v.drain.note(d)
 	v.set(barDraining, permille, text)
 	permille, known = settledPermille(d)
-	text = fmt.Sprintf("%s, %s left", settledText(d), remainingText(d))
-	if !known {
-		text = "unknown"
+	text = "unknown"
+	if known {
+		text = settledText(d)
+	}
+	if d.ETA != nil {
+		text += ", " + remainingText(d) + " left"
 	}
 	v.set(barSettled, permille, text)
 	return nil

@@ -14,27 +14,27 @@ import (
 // listedPeers bounds the peers that are told one by one.
 const listedPeers = 12
 
-// peers tells about each peer in a line, those in trouble first, with its last error
+// peers tells about each peer in a line, those in trouble first, with what went wrong
 // below it.
 func (t *table) peers(d statusapi.Document) {
 	peers := slices.Clone(d.Peers)
 	slices.SortStableFunc(peers, func(a, b statusapi.PeerView) int { return cmp.Compare(peerRank(a), peerRank(b)) })
 	more := max(0, len(peers)-listedPeers)
 	peers = peers[:len(peers)-more]
-	rows := [][]string{{"state", "speed", "in flight", "fetched", "absent", "wrong", "failed", "no answer", "peer"}}
-	for _, p := range peers {
-		rows = append(rows, []string{
-			p.State, size(int64(p.BytesPerSecond)) + "/s", count(p.InFlight), count(p.Fetched), count(p.Absent), count(p.WrongBytes),
-			count(p.Failed), count(p.Unreachable), p.Name,
-		})
-	}
 	if len(peers) == 0 {
 		return
 	}
+	rows := [][]string{{"state", "speed", "in flight", "fetched", "peer"}}
+	for _, p := range peers {
+		rows = append(rows, []string{p.State, size(int64(p.BytesPerSecond)) + "/s", count(p.InFlight), count(p.Fetched), p.Name})
+	}
 	for i, line := range columns(rows) {
 		t.row("", "%s", line)
-		if i > 0 && peers[i-1].LastError != "" {
-			t.row("", "  %s", peerError(d.At, peers[i-1]))
+		if i == 0 {
+			continue
+		}
+		if text := peerTrouble(d.At, peers[i-1]); text != "" {
+			t.row("", "  %s", text)
 		}
 	}
 	if more > 0 {
@@ -55,8 +55,23 @@ func peerRank(p statusapi.PeerView) int {
 	return 3
 }
 
-func peerError(now time.Time, p statusapi.PeerView) string {
-	return fmt.Sprintf("%s ago: %s", spell(now.Sub(p.LastErrorAt)), p.LastError)
+// peerTrouble says what a peer did not serve, and its last error; "" if it served
+// everything.
+func peerTrouble(now time.Time, p statusapi.PeerView) string {
+	var parts []string
+	for _, c := range []struct {
+		n    uint64
+		what string
+	}{{p.WrongBytes, "WRONG"}, {p.Absent, "absent"}, {p.Failed, "failed"}, {p.Unreachable, "unanswered"}} {
+		if c.n > 0 {
+			parts = append(parts, count(c.n)+" "+c.what)
+		}
+	}
+	text := strings.Join(parts, ", ")
+	if p.LastError != "" {
+		text += fmt.Sprintf("; %s ago: %s", spell(now.Sub(p.LastErrorAt)), p.LastError)
+	}
+	return strings.TrimPrefix(text, "; ")
 }
 
 // columns aligns the cells of rows: the first and the last to the left, numbers to

@@ -48,10 +48,10 @@ catalog     testnet: covered none, this pass goes up to position 900
 cursor      7f01000000000000... on disk, saved 1 s ago
 shards      40 of 100, epoch 7, node active
 peers       1 of 2 reachable
-            state        speed  in flight  fetched  absent  wrong  failed  no answer  peer
-            unreachable  0 B/s          0        0       2      0       0          7  http://bad
-              12 s ago: connection [2J refused
-            reachable    0 B/s          0      500       0      0       0          0  http://good
+            state        speed  in flight  fetched  peer
+            unreachable  0 B/s          0        0  http://bad
+              2 absent, 7 unanswered; 12 s ago: connection [2J refused
+            reachable    0 B/s          0      500  http://good
 free space  5.0 GiB, 1.0 GiB are kept free
 store       /blobs has pieces that others wrote: their names are trusted, not hashed
 limits      64 blobs and 256 MiB in flight, bandwidth: 20 MiB/s

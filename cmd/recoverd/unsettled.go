@@ -181,7 +181,7 @@ func (q *unsettledQuery) print(out io.Writer, view unsettledView) error {
 	case view.NextAfter != nil:
 		fmt.Fprintf(&text, "%s shown, %s unsettled in all; more: --after %s\n", count(len(view.Unsettled)), count(view.Total), view.NextAfter)
 	default:
-		fmt.Fprintf(&text, "%s shown, %s unsettled in all\n", count(len(view.Unsettled))+" "+which, count(view.Total))
+		fmt.Fprintf(&text, "%s %s shown, %s unsettled in all\n", count(len(view.Unsettled)), which, count(view.Total))
 	}
 	_, err := io.WriteString(out, text.String())
 	return err

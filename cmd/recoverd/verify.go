@@ -87,7 +87,7 @@ and the ownership do not fit together.`,
 
 // sharedFlags are the flags of `run` that verbs which only read take too.
 func sharedFlags() []string {
-	return []string{"config", "state-dir", "catalog", "ownership", "store"}
+	return []string{"config", "state-dir", "catalog", "ownership", "ownership-token-file", "store"}
 }
 
 // registerShared gives a verb those flags.
@@ -147,9 +147,9 @@ func (o *verifyOptions) keeper(cfg *runConfig) verifyKeeper {
 }
 
 func (o *verifyOptions) run(ctx context.Context, cfg *runConfig, stdout, stderr io.Writer) (err error) {
-	own, err := loadOwnership(cfg)
+	own, err := loadOwnership(ctx, cfg)
 	if err != nil {
-		return err
+		return withCode(exitConfig, fmt.Errorf("ownership: %w", err))
 	}
 	catalog, err := openReading(ctx, cfg)
 	if err != nil {

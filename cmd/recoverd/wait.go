@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"os"
 	"slices"
@@ -124,11 +125,15 @@ func (v *waitVerb) run(ctx context.Context, out, progress io.Writer) error {
 
 // passes reports whether an error is one that another try may not meet.
 func passes(err error) bool {
+	var exit *exitError
 	var answered *statusapi.APIError
-	if errors.As(err, &answered) {
+	switch {
+	case errors.As(err, &exit), errors.Is(err, fs.ErrPermission), errors.Is(err, statusapi.ErrSocket):
+		return false
+	case errors.As(err, &answered):
 		return answered.Code == http.StatusServiceUnavailable
 	}
-	return errors.Is(err, statusapi.ErrNotRunning)
+	return true // none runs, or it ends or starts in this moment
 }
 
 func (v *waitVerb) gaveUp(ctx context.Context, last string) error {
@@ -157,7 +162,11 @@ type waiting struct {
 func (w *waiting) follow(ctx context.Context) error {
 	client, err := statusapi.Dial(ctx, w.verb.stateDir)
 	if err != nil {
-		w.tell.say("no daemon runs on "+w.verb.stateDir, "")
+		why := err.Error()
+		if errors.Is(err, statusapi.ErrNotRunning) {
+			why = "no daemon runs on " + w.verb.stateDir
+		}
+		w.tell.say(why, "")
 		return err
 	}
 	defer client.Close()

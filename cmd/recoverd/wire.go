@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -17,7 +15,6 @@ import (
 	"github.com/recoverd/recoverd/recovery/statusapi"
 	"github.com/recoverd/recoverd/recovery/worker"
 	"github.com/recoverd/recoverd/shards"
-	"github.com/recoverd/recoverd/shards/provider/file"
 	"github.com/recoverd/recoverd/syncer"
 	"github.com/recoverd/recoverd/syncer/peer"
 	"github.com/recoverd/recoverd/syncer/peer/httppeer"
@@ -32,7 +29,7 @@ type node struct {
 	cfg        *runConfig
 	log        zerolog.Logger
 	level      *logLevel // of log
-	ownership  *file.Provider
+	ownership  ownershipSource
 	catalog    scannable
 	followed   *followed // nil unless the catalog follows events
 	keeper     *keeper
@@ -104,23 +101,6 @@ func (n *node) machineConfig() recovery.Config {
 	}
 }
 
-// openOwnership refuses a bad first document: there is no older one to keep. One
-// that is not there yet is waited for.
-func (n *node) openOwnership(context.Context) error {
-	if _, err := os.Stat(filepath.Dir(n.cfg.Ownership)); err != nil {
-		return withCode(exitConfig, fmt.Errorf("ownership: %w", err))
-	}
-	_, err := file.Load(n.cfg.Ownership)
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return withCode(exitConfig, fmt.Errorf("ownership: %w", err))
-	}
-	if n.ownership, err = file.Open(file.Config{Path: n.cfg.Ownership}); err != nil {
-		return withCode(exitConfig, err)
-	}
-	n.closeLater(n.ownership)
-	return nil
-}
-
 func (n *node) openPeers(context.Context) error {
 	var peers []peer.Peer
 	for _, text := range n.cfg.Peers {
@@ -167,10 +147,10 @@ func checkpointCode(err error) error {
 	return withCode(exitHalted, err)
 }
 
-func (n *node) openStore(context.Context) error {
+func (n *node) openStore(ctx context.Context) error {
 	s, err := fs.Open(fs.Config{
 		Root: n.cfg.Store, Create: n.cfg.StoreCreate, Layout: n.layout, MinFree: uint64(n.cfg.MinFree), Durability: n.durability,
-		ExpectedPerShard: n.expectedPerShard(),
+		ExpectedPerShard: n.expectedPerShard(ctx),
 	})
 	if err != nil {
 		return storeCode(err)
@@ -178,16 +158,6 @@ func (n *node) openStore(context.Context) error {
 	n.store = &watchedStore{Store: s}
 	n.closeLater(n.store)
 	return nil
-}
-
-// expectedPerShard estimates the blobs of a shard, for the layout of a new
-// store; 0 where it cannot.
-func (n *node) expectedPerShard() uint64 {
-	own, err := file.Load(n.cfg.Ownership)
-	if err != nil {
-		return 0
-	}
-	return n.catalog.expect() / uint64(own.TotalShards)
 }
 
 // storeCode turns an error of opening a store into its exit code.

@@ -105,6 +105,10 @@ func (s *Server) Document() Document {
 		view := s.cfg.Catalog()
 		d.CatalogTrouble, d.CatalogRefusals, d.Followed = view.Trouble, view.Refusals, view.Followed
 	}
+	if s.cfg.Limiter != nil { // a change that was answered shows at once
+		limits := s.cfg.Limiter.Limits()
+		d.Limits = &limits
+	}
 	if s.cfg.LogLevel != nil {
 		level := s.cfg.LogLevel.Level()
 		d.LogLevel = &level

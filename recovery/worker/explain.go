@@ -199,7 +199,7 @@ func explainEntry(s recovery.Standing) string {
 	case recovery.Flushing:
 		why = "it is stored, and is being made durable"
 	case recovery.Parked:
-		why = fmt.Sprintf("%d tries in which a peer answered have failed; it is tried slowly, or when it is retried by hand or a peer comes back", u.Tries)
+		why = fmt.Sprintf("failed tries in which a peer answered: %d; it is tried slowly, or when it is retried by hand or a peer comes back", u.Tries)
 	case recovery.Retrying:
 		why = fmt.Sprintf("try %d has failed; it is tried again", u.Attempts)
 	default:

@@ -104,7 +104,7 @@ func TestExplainTries(t *testing.T) {
 		p := w.start(limits(4, 3), func(s *setup) { s.worker.Machine.ParkedRetry = time.Minute })
 		p.untilPhase(recovery.PhaseIncomplete, time.Hour)
 		e := p.explained(bad)
-		wantState(t, e, "parked", "3 tries in which a peer answered have failed")
+		wantState(t, e, "parked", "failed tries in which a peer answered: 3;")
 		if len(e.Tries) != 3 || e.Tries[0].At.After(e.Tries[2].At) {
 			t.Fatalf("tries: %s", asJSON(t, e.Tries))
 		}

@@ -110,6 +110,52 @@ func TestWhatEventsDo(t *testing.T) {
 	begin(t).then(epoch1).then(pool).then(inPool).then(registerB).then(certifyB).certified(rowA(1, 5, 5))
 }
 
+// TestGainedIsOfCertifications: what is not certified gained nothing, however it is
+// extended; two ways to one state must not differ in it.
+func TestGainedIsOfCertifications(t *testing.T) {
+	s := begin(t).then(epoch1).then(register).then(extend).fine()
+	r, err := s.model.State().Registrations().Next()
+	if err != nil || r == nil || r.Gained != 0 || r.EndEpoch != 9 {
+		t.Errorf("%+v, %v", r, err)
+	}
+}
+
+// TestModelOfAState: what has ended in it is not in the model, and unknown positions
+// are the state's.
+func TestModelOfAState(t *testing.T) {
+	a, b := id(idA), id(idB)
+	path := filepath.Join(t.TempDir(), "state")
+	w, err := snapshot.Create(path, snapshot.Header{Stamp: recovery.Stamp{Network: "main", Epoch: 5, Position: 40}})
+	for _, id := range []recovery.BlobID{a, b} {
+		err = errors.Join(err, w.Blob(&snapshot.Blob{Blob: recovery.Blob{ID: id, Size: 5, Encoding: recovery.Raw, Digest: id}}))
+	}
+	err = errors.Join(err,
+		w.Registration(&snapshot.Registration{Key: snapshot.KeyOf(a, a), Certified: true, CertifiedEpoch: 1, EndEpoch: 6}),
+		w.Registration(&snapshot.Registration{Key: snapshot.KeyOf(b, b), Certified: true, CertifiedEpoch: 1, EndEpoch: 5}), w.Close())
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := snapshot.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	m, err := event.ModelOf(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]recovery.Row{rowA(1, 6, 40)}, m.Certified()); diff != "" {
+		t.Error(diff)
+	}
+	blobs := m.State().Blobs()
+	if first, err := blobs.Next(); err != nil || first == nil || first.ID != a {
+		t.Errorf("%+v, %v", first, err)
+	}
+	if second, err := blobs.Next(); err != nil || second != nil {
+		t.Errorf("%+v, %v", second, err)
+	}
+}
+
 // TestDroppedKeysAreFree: what has ended may be registered anew, as something
 // else too; and a pool that comes back is empty.
 func TestDroppedKeysAreFree(t *testing.T) {

@@ -3,10 +3,12 @@ package eventlog
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -198,6 +200,32 @@ func TestEveryKindOfRot(t *testing.T) {
 	}
 	if noticed < tries/4 || noticed == tries {
 		t.Errorf("%d of %d damages were noticed", noticed, tries)
+	}
+}
+
+// TestPageThatIsFreeAndInUse would be given out while it is read.
+func TestPageThatIsFreeAndInUse(t *testing.T) {
+	d := newDamaged(t)
+	raw := bytes.Clone(d.log)
+	u64 := binary.NativeEndian.Uint64
+	newest := raw[pageHeader:]
+	if other := raw[pageSize+pageHeader:]; u64(other[48:]) > u64(newest[48:]) {
+		newest = other
+	}
+	root, list := u64(newest[16:]), raw[u64(newest[32:])*pageSize:][:pageSize]
+	count := binary.NativeEndian.Uint16(list[10:])
+	ids := []uint64{root}
+	for i := range int(count) {
+		ids = append(ids, u64(list[pageHeader+8*i:]))
+	}
+	slices.Sort(ids)
+	binary.NativeEndian.PutUint16(list[10:], count+1)
+	for i, id := range ids {
+		binary.NativeEndian.PutUint64(list[pageHeader+8*i:], id)
+	}
+	must(t, os.WriteFile(d.path(), raw, 0o600))
+	if o := d.reopen(t); o.Damage == nil || !strings.Contains(o.Damage.Error(), "is used twice") {
+		t.Errorf("%v", o.Damage)
 	}
 }
 

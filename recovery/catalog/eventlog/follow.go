@@ -90,8 +90,8 @@ const (
 // for each reason, and tried again after 1 s to 30 s: meanwhile the catalog stays
 // where it is and is not at its tip. At Config.StopAt it returns nil when the full
 // snapshot there is durable. It returns an error that wraps ErrFailed or
-// ErrPastStop, catalog.ErrClosed, the error of ctx, or of that last snapshot. One
-// goroutine follows at a time.
+// ErrPastStop, catalog.ErrClosed, event.ErrClosed for the source, the error of ctx,
+// or of that last snapshot. One goroutine follows at a time.
 func (c *Catalog) Follow(ctx context.Context, src event.Source) error {
 	if m := c.board.now(); c.cfg.StopAt != 0 && m.Position > c.cfg.StopAt {
 		return fmt.Errorf("%w: position %d, to stop at %d (restore the catalog at that position)", ErrPastStop, m.Position, c.cfg.StopAt)
@@ -163,6 +163,11 @@ func (f *follower) step(ctx context.Context) error {
 // when it was.
 func (f *follower) idle(ctx context.Context) error {
 	c := f.c
+	c.applying.Lock() // so that nothing begins once Close waits
+	defer c.applying.Unlock()
+	if err := c.usable(); err != nil {
+		return err
+	}
 	s, m := c.board.get(), c.board.now()
 	if !s.AtTip || !c.board.mayRetry() {
 		return nil

@@ -114,6 +114,10 @@ func TestCompleteBehindTheEpoch(t *testing.T) {
 		if tip := agrees(t, r.Catalog, h.Model()); !tip.AtTip {
 			t.Error("not at its tip")
 		}
+		apply(t, r.Catalog, h.Take(1)) // from elsewhere, beyond what the source knows
+		if tip := agrees(t, r.Catalog, h.Model()); tip.AtTip {
+			t.Error("at a tip that it has left")
+		}
 		r.end(t)
 		r = run(t, quiet(dir), eventtest.NewFeed(nil))
 		synctest.Wait()
@@ -122,6 +126,43 @@ func TestCompleteBehindTheEpoch(t *testing.T) {
 		}
 		r.end(t)
 	})
+}
+
+// spied is a source that is looked at whenever it was read.
+type spied struct {
+	event.Source
+	look func()
+}
+
+func (s *spied) Read(ctx context.Context, after uint64, limit int) ([]event.Event, uint64, error) {
+	defer s.look()
+	return s.Source.Read(ctx, after, limit)
+}
+
+// TestNeverAtTheTipTooEarly: not between two reads either.
+func TestNeverAtTheTipTooEarly(t *testing.T) {
+	cfg := quiet(filepath.Join(tempDir(t), "catalog"))
+	cfg.BatchEvents = 20
+	c := open(t, cfg)
+	feed := eventtest.NewFeed(historyEvents(33, 100))
+	feed.SetTip(110)
+	ctx, cancel := context.WithCancel(t.Context())
+	reads := 0
+	src := &spied{feed, func() {
+		if reads++; reads == 10 {
+			cancel()
+		}
+		if s := c.Status(); s.AtTip {
+			t.Errorf("read %d: at its tip at %d of %d", reads, s.Position, s.Tip)
+		}
+		feed.Append() // wakes it
+	}}
+	if err := c.Follow(ctx, src); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	if at := c.Status().Position; at != 100 {
+		t.Errorf("position %d", at)
+	}
 }
 
 // Hazards 27 and 28, the source's side: what fails is tried again after 1 s to 30 s,
@@ -275,6 +316,14 @@ func TestApplyIsIdempotent(t *testing.T) {
 	if first := c.Status().First; first != 51 {
 		t.Errorf("the log begins at %d", first)
 	}
+	must(t, c.read(t.Context(), func(v *view) error {
+		for _, table := range v.b.delta {
+			if key := firstKey(table); key != nil {
+				t.Errorf("%x is in the delta still", key)
+			}
+		}
+		return nil
+	}))
 	apply(t, c, []event.Event{other})
 	agrees(t, c, h.Model())
 }

@@ -171,11 +171,23 @@ func idsOf(events []event.Event) (ids []recovery.BlobID) {
 	return append(ids, recovery.BlobID{1, 2, 3})
 }
 
-// copyDir copies a directory as a killed process leaves it.
+// killedCopy copies a catalog's directory as its process would leave it if it was
+// killed now: between two commits, perhaps while a snapshot is made.
+func killedCopy(t tester, c *Catalog, to string) {
+	t.Helper()
+	c.writing.Lock()
+	defer c.writing.Unlock()
+	copyDir(t, c.cfg.Dir, to)
+}
+
+// copyDir copies a directory; what is removed meanwhile may be missing.
 func copyDir(t tester, from, to string) {
 	t.Helper()
 	must(t, filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
 		rel, relErr := filepath.Rel(from, path)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
 		if err = errors.Join(err, relErr); err != nil {
 			return err
 		}
@@ -183,6 +195,9 @@ func copyDir(t tester, from, to string) {
 			return os.MkdirAll(filepath.Join(to, rel), 0o700)
 		}
 		raw, err := os.ReadFile(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
 		if err != nil {
 			return err
 		}

@@ -36,7 +36,10 @@ func lockDir(dir string, timeout time.Duration) (*os.File, error) {
 		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 		switch {
 		case err == nil:
-			return f, syncDir(filepath.Dir(dir))
+			if err := syncDir(filepath.Dir(dir)); err != nil {
+				return nil, errors.Join(err, f.Close())
+			}
+			return f, nil
 		case errors.Is(err, unix.EINTR):
 			continue
 		case !errors.Is(err, unix.EWOULDBLOCK):

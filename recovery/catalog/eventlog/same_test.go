@@ -103,7 +103,7 @@ func TestSameEventsSameFiles(t *testing.T) {
 				b = openIn(rt, cfg)
 			case 1: // it is killed, perhaps while a snapshot is made
 				cfg.Dir = filepath.Join(tempDir(t), "killed")
-				copyDir(rt, two, cfg.Dir)
+				killedCopy(rt, b, cfg.Dir)
 				must(rt, b.Close())
 				two = cfg.Dir
 				b = openIn(rt, cfg)

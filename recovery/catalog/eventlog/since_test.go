@@ -173,6 +173,13 @@ func TestTouchedByPools(t *testing.T) {
 	if len(rows) != 21 || pass != 21 {
 		t.Errorf("%d rows of a pass of %d, want 21", len(rows), pass)
 	}
+	// What comes behind what was found out is met too, when it is pinned.
+	add(event.Event{Kind: event.Extend, Blob: recovery.BlobID{4}, Object: recovery.BlobID{4}, EndEpoch: 9})
+	_, err = c.Pin(t.Context())
+	must(t, err)
+	if rows, pass := since(t, c, covered.Bound, 7); len(rows) != 22 || pass != 22 {
+		t.Errorf("%d rows of a pass of %d, want 22", len(rows), pass)
+	}
 	for _, limit := range []int{1, 20} {
 		s := touchScan{c: c, at: covered.Position, limit: limit, ids: map[recovery.BlobID]struct{}{}, pools: map[snapshot.PoolID]struct{}{}}
 		if all, err := s.run(t.Context(), covered.Bound); err != nil || !all {

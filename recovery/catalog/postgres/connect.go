@@ -49,6 +49,16 @@ func prepareConfig(c *pgx.ConnConfig) error {
 	return nil
 }
 
+// Where says which database a connection string leads to, for logs: without the
+// password. Errors wrap ErrDSN.
+func Where(dsn string) (string, error) {
+	c, err := parse(dsn)
+	if err != nil {
+		return "", err
+	}
+	return where(c), nil
+}
+
 // where says which database a configuration leads to, without its password.
 func where(c *pgx.ConnConfig) string {
 	return fmt.Sprintf("database %q at %s:%d", c.Database, c.Host, c.Port)
@@ -87,14 +97,14 @@ func (e oneLine) Error() string { return strings.Join(strings.Fields(e.error.Err
 func (e oneLine) Unwrap() error { return e.error }
 
 // settle turns off, for this session, what would end it while it waits or works,
-// and what would lead its queries away from the keys' order: without statistics,
+// the names of others, and what would lead its queries away from the keys' order: without statistics,
 // which a new table has none of, a planner may sort a whole table for a page, and
 // compile the plan first, because one that is ruled out counts as expensive.
 // Settings that the server does not know are left out.
 func settle(ctx context.Context, conn *pgx.Conn) error {
 	_, err := conn.Exec(ctx, `
 		SELECT set_config(s.name, v.value, false)
-		FROM (VALUES ('statement_timeout', '0'), ('idle_in_transaction_session_timeout', '0'), ('idle_session_timeout', '0'),
+		FROM (VALUES ('search_path', ''), ('statement_timeout', '0'), ('idle_in_transaction_session_timeout', '0'), ('idle_session_timeout', '0'),
 			('lock_timeout', '10s'), ('synchronize_seqscans', 'off'), ('client_min_messages', 'warning'),
 			('enable_seqscan', 'off'), ('enable_sort', 'off'), ('enable_bitmapscan', 'off'), ('jit', 'off')) AS v (name, value)
 		JOIN pg_catalog.pg_settings s ON s.name = v.name`)

@@ -32,25 +32,18 @@ type described struct {
 const describedColumns = "generation, network, epoch, position, digest, blobs, registrations, pooled, pools, " +
 	"certified, certified_bytes::text, unsized, ancestors::text"
 
-// describe returns the columns from network to unsized.
-func describe(s snapshot.Summary) []any {
+// describe returns the columns from network on.
+func describe(h snapshot.Header, s snapshot.Summary) ([]any, error) {
+	ancestors, err := json.Marshal(append([]recovery.Ancestor{}, h.Ancestors...))
+	if err != nil {
+		return nil, fmt.Errorf("describe the state: %w", err)
+	}
 	t := s.Totals
 	return []any{
 		s.Bound.Network, int64(s.Bound.Epoch), int64(s.Bound.Position), s.Bound.Digest[:],
 		int64(t.Rows.Blobs), int64(t.Rows.Registrations), int64(t.Rows.Pooled), int64(t.Rows.Pools),
-		int64(t.Certified), strconv.FormatUint(t.CertifiedBytes, 10), int64(t.Unsized),
-	}
-}
-
-func ancestorsJSON(a []recovery.Ancestor) string {
-	if len(a) == 0 {
-		return "[]"
-	}
-	text, err := json.Marshal(a)
-	if err != nil {
-		return "[]" // positions and digests always can be
-	}
-	return string(text)
+		int64(t.Certified), strconv.FormatUint(t.CertifiedBytes, 10), int64(t.Unsized), string(ancestors),
+	}, nil
 }
 
 // readDescribed reads describedColumns of one row; pgx.ErrNoRows: there is none.

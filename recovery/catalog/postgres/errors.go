@@ -34,14 +34,12 @@ var (
 
 // SQLSTATEs that are told apart.
 const (
-	codeLockNotAvailable   = "55P03"
-	codeUndefinedTable     = "42P01"
-	codeInvalidSchema      = "3F000"
-	codeNoSuchDatabase     = "3D000"
-	codeNoPrivilege        = "42501"
-	classAuthorization     = "28"
-	codeDependentObjects   = "2BP01"
-	codeUndefinedParameter = "42704"
+	codeLockNotAvailable = "55P03"
+	codeUndefinedTable   = "42P01"
+	codeInvalidSchema    = "3F000"
+	codeNoSuchDatabase   = "3D000"
+	codeNoPrivilege      = "42501"
+	classAuthorization   = "28"
 )
 
 // code returns the SQLSTATE of an error of the server, or nothing.

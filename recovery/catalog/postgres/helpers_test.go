@@ -73,6 +73,28 @@ func served(t testing.TB, c OpenConfig) (recovery.Tip, []recovery.Row) {
 	return pin(t, from), listed(t, from)
 }
 
+// verified proves a catalog, and that its state makes the snapshot that want
+// makes.
+func verified(t testing.TB, s *postgrestest.Server, want snapshot.State) {
+	t.Helper()
+	c, err := Open(OpenConfig{DSN: s.DSN()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	pin(t, c)
+	if err := c.Verify(t.Context()); err != nil {
+		t.Error(err)
+	}
+	state, err := c.State(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(asSnapshot(t, want), asSnapshot(t, state)) {
+		t.Error("the catalog's state is another")
+	}
+}
+
 // listed reads all of a catalog.
 func listed(t testing.TB, c *Catalog) (rows []recovery.Row) {
 	t.Helper()

@@ -55,22 +55,20 @@ func (r *restore) ownSchema(ctx context.Context) error {
 	case !errors.Is(err, ErrEmpty):
 		return err
 	}
-	err := pgx.BeginFunc(ctx, r.conn, func(tx pgx.Tx) error {
-		for _, sql := range r.layout() {
-			if _, err := tx.Exec(ctx, sql); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+	err := pgx.BeginFunc(ctx, r.conn, func(tx pgx.Tx) error { return r.makeLayout(ctx, tx) })
 	return doing(ctx, "make the schema", err)
 }
 
-// layout makes what a schema needs before its first generation. Whoever may
+// makeLayout makes what a schema needs before its first generation. Whoever may
 // connect may not thereby read: that is for the owner to grant.
-func (r *restore) layout() []string {
-	return []string{
-		"CREATE SCHEMA IF NOT EXISTS " + r.schema.quoted(),
+func (r *restore) makeLayout(ctx context.Context, tx pgx.Tx) error {
+	var there bool
+	err := tx.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = $1)", string(r.schema)).Scan(&there)
+	if err != nil {
+		return err
+	}
+	statements := []string{
+		"CREATE SCHEMA " + r.schema.quoted(),
 		"CREATE TABLE " + r.schema.generations() + ` (
 			generation integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
 			status text NOT NULL CHECK (status IN ('loading', 'current', 'replaced')),
@@ -81,6 +79,15 @@ func (r *restore) layout() []string {
 		"CREATE UNIQUE INDEX one_current ON " + r.schema.generations() + " (status) WHERE status = 'current'",
 		"COMMENT ON TABLE " + r.schema.generations() + " IS '" + layoutMark + "'",
 	}
+	if there { // a right to make schemas is not needed
+		statements = statements[1:]
+	}
+	for _, sql := range statements {
+		if _, err := tx.Exec(ctx, sql); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // checkLayout reports whether the schema's list of generations is this
@@ -105,10 +112,14 @@ func checkLayout(ctx context.Context, q querier, s schema) error {
 // begin numbers the generation and makes its spools. The list says "loading",
 // which is the mark of an unfinished restore, in the same transaction.
 func (r *restore) begin(ctx context.Context, tx pgx.Tx) error {
-	err := tx.QueryRow(ctx, "INSERT INTO "+r.schema.generations()+
+	columns, err := describe(r.from.Header(), r.result.Summary)
+	if err != nil {
+		return err
+	}
+	err = tx.QueryRow(ctx, "INSERT INTO "+r.schema.generations()+
 		" (status, network, epoch, position, digest, blobs, registrations, pooled, pools, certified, certified_bytes, unsized, ancestors)"+
 		" VALUES ('loading', $1, $2, $3, $4, $5, $6, $7, $8, $9, $10::text::numeric, $11, $12::text::jsonb) RETURNING generation",
-		append(describe(r.result.Summary), ancestorsJSON(r.from.Header().Ancestors))...).Scan(&r.generation)
+		columns...).Scan(&r.generation)
 	if err != nil || !r.result.Spooled {
 		return err
 	}

@@ -92,7 +92,7 @@ type Result struct {
 // The steps of a restore, in their order. Some are met more than once.
 const (
 	stepPrepared  = "prepared"
-	stepLoading   = "loading" // 64 KiB or so were sent
+	stepLoading   = "loading" // some more rows were sent
 	stepLoaded    = "loaded"
 	stepCopying   = "copying" // from a spool
 	stepIndexed   = "indexed"

@@ -31,6 +31,7 @@ func testRestoreIsTheState(t *testing.T, server *postgrestest.Server) {
 		if result.Spooled != spools || result.Generation != i+1 || len(result.Kept) != 0 {
 			t.Errorf("%d blobs: result %+v", n, result)
 		}
+		verified(t, server, want)
 		tip, rows := served(t, OpenConfig{DSN: server.DSN()})
 		if tip.Bound != result.Bound || tip.Blobs != result.Totals.Certified || tip.Bytes != result.Totals.Bytes() {
 			t.Errorf("%d blobs: tip %+v, restored %+v", n, tip, result.Summary)

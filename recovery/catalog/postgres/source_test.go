@@ -219,6 +219,11 @@ func testReader(t *testing.T, server *postgrestest.Server) {
 	if _, err := Restore(t.Context(), cfg.DSN, state, Config{}); code(err) != codeNoPrivilege {
 		t.Errorf("a reader restored: %v", err)
 	}
+	// Restoring takes a schema of one's own, and nothing beyond.
+	exec(t, conn, "CREATE SCHEMA theirs AUTHORIZATION reader")
+	if _, err := Restore(t.Context(), cfg.DSN, state, Config{Schema: "theirs"}); err != nil {
+		t.Errorf("into a schema of one's own: %v", err)
+	}
 }
 
 // What is not this package's is refused and left as it is.
@@ -278,6 +283,7 @@ func testDamaged(t *testing.T, server *postgrestest.Server) {
 	for name, sql := range map[string]string{
 		"short id":      "UPDATE %[1]s SET id = substr(id, 2)",
 		"encoding":      "UPDATE %[1]s SET size = -5",
+		"quiet":         "UPDATE %[1]s SET size = size + 1 WHERE id = (SELECT id FROM %[1]s WHERE size IS NOT NULL LIMIT 1)",
 		"dangling":      "DELETE FROM %[1]s",
 		"no such pool":  "DELETE FROM %[4]s",
 		"epoch":         "UPDATE %[2]s SET end_epoch = 5000000000",
@@ -305,10 +311,14 @@ func testDamaged(t *testing.T, server *postgrestest.Server) {
 			t.Fatal(err)
 		}
 		_, repinned := again.Pin(t.Context())
+		verified := again.Verify(t.Context())
 		again.Close()
 		bad := errors.Is(last, ErrDamaged) || errors.Is(last, snapshot.ErrOrphan) || errors.Is(repinned, ErrDamaged)
-		if !bad {
-			t.Errorf("%s: read %v, pinned %v", name, last, repinned)
+		if name == "quiet" {
+			bad = true // only Verify can see it
+		}
+		if !bad || repinned == nil && !errors.Is(verified, ErrDamaged) {
+			t.Errorf("%s: read %v, pinned %v, verified %v", name, last, repinned, verified)
 		}
 	}
 }
@@ -324,6 +334,9 @@ func TestServersPostgresPasswords(t *testing.T) {
 	served(t, OpenConfig{DSN: server.DSN()})
 	host := strings.Fields(server.DSN())[0]
 	wrong := "wr0ng-" + secret
+	if at, err := Where(server.DSN()); err != nil || !strings.Contains(at, `"postgres"`) || strings.Contains(at, "s3cr3t") {
+		t.Errorf("it is at %q, error %v", at, err)
+	}
 	for _, dsn := range []string{
 		host + " user=tester dbname=postgres password='" + wrong + "'",
 		host + " user=nobody dbname=postgres password='" + secret + "'",
@@ -339,7 +352,8 @@ func TestServersPostgresPasswords(t *testing.T) {
 		host + " user=tester dbname=postgres passwort='" + secret + "'",
 	} {
 		_, restoreErr := Restore(t.Context(), dsn, state, Config{})
-		errs := []error{restoreErr}
+		_, whereErr := Where(dsn)
+		errs := []error{restoreErr, whereErr}
 		c, err := Open(OpenConfig{DSN: dsn})
 		if errs = append(errs, err); err == nil {
 			_, pinErr := c.Pin(t.Context())

@@ -26,7 +26,7 @@ import (
 const requireServers = "RECOVERD_REQUIRE_SERVERS"
 
 // screenshots names a directory for pictures of the page; none are taken without.
-const screenshots = "RECOVERD_SCREENSHOTS"
+const screenshots = "RECOVERD_TEST_SCREENSHOTS"
 
 // patience is how long anything in the browser may take before a test gives up;
 // nothing waits that long when it works.
@@ -353,7 +353,7 @@ func (tb *tab) watchRates(d *daemon) {
 	d.edit(func(now *document) { now.BytesPerSecond = doc.BytesPerSecond })
 }
 
-// look takes a picture of the whole page if RECOVERD_SCREENSHOTS names a directory.
+// look takes a picture of the whole page if RECOVERD_TEST_SCREENSHOTS names a directory.
 func (tb *tab) look(name string) {
 	tb.t.Helper()
 	dir := os.Getenv(screenshots)
