@@ -104,7 +104,10 @@ func examine(ctx context.Context, given []givenFlag, writeTest bool) []symptom {
 	d.cfg = s.cfg
 	d.room("store", d.cfg.Store)
 	d.room("state-dir", d.cfg.StateDir)
-	d.files()
+	d.volumes()
+	d.files(ctx)
+	d.clockHere()
+	d.facts(ctx)
 	if writeTest {
 		d.flush()
 	}
@@ -178,13 +181,17 @@ func (d *doctor) room(what, dir string) {
 // each blob in flight, and what waits for the barrier.
 func (c *runConfig) filesFor() uint64 { return uint64(2*c.Concurrency + c.GroupBlobs + 200) }
 
-func (d *doctor) files() {
+func (d *doctor) files(ctx context.Context) {
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
 		d.add("open files", verdictWarn, err.Error(), "")
 		return
 	}
-	if need := d.cfg.filesFor(); limit.Max < need {
+	need := d.cfg.filesFor()
+	if own, err := loadOwnership(ctx, d.cfg); err == nil {
+		need += uint64(own.Owned.Len()) // each shard's directory stays open
+	}
+	if limit.Max < need {
 		d.add("open files", verdictFail, fmt.Sprintf("at most %s, a run may need %s", count(limit.Max), count(need)), "raise the limit (LimitNOFILE=), or lower --concurrency or --group-blobs")
 		return
 	}
