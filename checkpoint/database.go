@@ -7,11 +7,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 	"time"
 
 	"go.etcd.io/bbolt"
-	bolterrors "go.etcd.io/bbolt/errors"
+
+	"github.com/recoverd/recoverd/recovery/boltfile"
 )
 
 const (
@@ -32,28 +32,14 @@ type database struct {
 // openDatabase opens a file that passed scanPages, or makes one at a path where
 // there is none.
 func openDatabase(fs fsys, path string, timeout time.Duration) (*database, error) {
-	d := &database{fs: fs}
-	err := d.guarded(func() (err error) {
-		d.db, err = bbolt.Open(path, fileMode, &bbolt.Options{
-			Timeout:  timeout,
-			PageSize: pageSize,
-			OpenFile: func(name string, flag int, perm os.FileMode) (*os.File, error) {
-				f, err := os.OpenFile(name, flag, perm)
-				d.file = f
-				return f, err
-			},
-		})
-		return err
-	})
-	switch {
-	case err == nil:
-		return d, nil
-	case errors.Is(err, bolterrors.ErrTimeout):
-		return nil, fmt.Errorf("%w: another program has %s open", ErrLocked, path)
-	case d.broken:
-		return nil, errors.Join(fmt.Errorf("open %s: %w", path, err), d.close())
+	db, file, err := boltfile.Open(path, fileMode, timeout)
+	if errors.Is(err, boltfile.ErrLocked) {
+		err = fmt.Errorf("%w: %w", ErrLocked, err)
 	}
-	return nil, fmt.Errorf("open %s: %w", path, err)
+	if err != nil {
+		return nil, err
+	}
+	return &database{fs: fs, db: db, file: file}, nil
 }
 
 // put writes both values in one transaction (I4), the head behind the number of
@@ -75,29 +61,19 @@ func (d *database) put(img image) error {
 	return nil
 }
 
-// guarded turns a panic of bbolt, and a fault in the memory it maps (a disk that
-// can't be read any more, a file cut by someone else), into an error.
-func (d *database) guarded(fn func() error) (err error) {
-	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	defer func() {
-		if p := recover(); p != nil {
-			d.broken = true
-			err = fmt.Errorf("bbolt panicked: %v", p)
-		}
-	}()
-	return fn()
+// guarded runs a use of bbolt, and remembers that it panicked.
+func (d *database) guarded(fn func() error) error {
+	err := boltfile.Guard(fn)
+	d.broken = d.broken || errors.Is(err, boltfile.ErrPanicked)
+	return err
 }
 
-// close gives the file back. A broken bbolt can't be closed, for it may wait for
-// its own locks: only the file is, which releases it to others.
+// close gives the file back.
 func (d *database) close() error {
 	if d == nil {
 		return nil
 	}
-	if d.broken {
-		return d.file.Close()
-	}
-	return d.db.Close()
+	return boltfile.Close(d.db, d.file, d.broken)
 }
 
 // createDatabase makes checkpoint.db with a first record in it: it is built under

@@ -14,6 +14,7 @@ import (
 
 	"github.com/recoverd/recoverd/checkpoint/internal/recordtest"
 	"github.com/recoverd/recoverd/recovery"
+	"github.com/recoverd/recoverd/recovery/boltfile"
 )
 
 // faultKind is how a step goes wrong.
@@ -269,9 +270,9 @@ func goesOn(t *testing.T, s *Store, dir string) {
 func TestFaultWhileRecovering(t *testing.T) {
 	want := recordtest.Full()
 	for name, damage := range map[string]func(t *testing.T, dir string){
-		"database": func(t *testing.T, dir string) { flip(t, filepath.Join(dir, databaseName), 2*pageSize) },
+		"database": func(t *testing.T, dir string) { flip(t, filepath.Join(dir, databaseName), 2*boltfile.PageSize) },
 		"database and newest slot": func(t *testing.T, dir string) {
-			flip(t, filepath.Join(dir, databaseName), 2*pageSize)
+			flip(t, filepath.Join(dir, databaseName), 2*boltfile.PageSize)
 			flip(t, filepath.Join(dir, string(SourceMirrorB)), 40)
 		},
 		"newest slot": func(t *testing.T, dir string) { flip(t, filepath.Join(dir, string(SourceMirrorB)), 40) },

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/recoverd/recoverd/recovery/boltfile"
 )
 
 // Each rule of scanPages, broken on its own in a database that is whole otherwise.
@@ -13,14 +15,14 @@ func TestScanRefuses(t *testing.T) {
 	db := newLife(t, 4, 40, 300).files[databaseName]
 	u16, u32, u64 := binary.NativeEndian.PutUint16, binary.NativeEndian.PutUint32, binary.NativeEndian.PutUint64
 	get := binary.NativeEndian.Uint64
-	at := func(b []byte, id uint64) []byte { return b[id*pageSize:] }
+	at := func(b []byte, id uint64) []byte { return b[id*boltfile.PageSize:] }
 	root := func(b []byte) []byte { return at(b, get(newestMetaOf(b)[16:])) }
 	free := func(b []byte) []byte { return at(b, get(newestMetaOf(b)[32:])) }
 	// The root leaf's only element begins right after the header; its value, the
 	// bucket's page and sequence, follows the key.
 	bucket := func(b []byte) []byte { return root(b)[pageHeader+leafElement+len(bucketName):] }
 	child := func(b []byte) []byte { return at(b, get(bucket(b))) }
-	if get(bucket(db)) == 0 || pageAt(free(db)).count < 3 || pageAt(child(db)).overflow == 0 {
+	if get(bucket(db)) == 0 || countOf(free(db)) < 3 || binary.NativeEndian.Uint32(child(db)[12:]) == 0 {
 		t.Fatal("the database is too small for this test")
 	}
 
@@ -39,27 +41,27 @@ func TestScanRefuses(t *testing.T) {
 		"freelist is the root":      {func(b []byte) { m := newestMetaOf(b); u64(m[32:], get(m[16:])) }, "has flags"},
 		"freelist not kept":         {func(b []byte) { u64(newestMetaOf(b)[32:], 1<<64-1) }, "is outside"},
 		"page calls itself another": {func(b []byte) { u64(root(b), 77) }, "calls itself 77"},
-		"a branch":                  {func(b []byte) { u16(root(b)[8:], 1) }, "has flags 0x1"},
+		"a branch":                  {func(b []byte) { u16(root(b)[8:], 1) }, "is not where it belongs"},
 		"overflow beyond the end":   {func(b []byte) { u32(root(b)[12:], 1<<31) }, "go beyond"},
 		"overflow over others":      {func(b []byte) { u32(root(b)[12:], 1) }, "page"},
-		"overflow cut":              {func(b []byte) { u32(child(b)[12:], 0) }, "lies outside"},
-		"two buckets":               {func(b []byte) { u16(root(b)[10:], 2) }, "2 elements, want 1"},
-		"another bucket":            {func(b []byte) { root(b)[pageHeader+leafElement] ^= 1 }, "does not hold the bucket"},
-		"a key in its place":        {func(b []byte) { u32(root(b)[pageHeader:], 0) }, "does not hold the bucket"},
+		"overflow cut":              {func(b []byte) { u32(child(b)[12:], 0) }, "is not where it belongs"},
+		"two buckets":               {func(b []byte) { u16(root(b)[10:], 2) }, "is not where it belongs"},
+		"another bucket":            {func(b []byte) { root(b)[pageHeader+leafElement] ^= 1 }, `key 0 is "head" in "bheckpoint"`},
+		"a key in its place":        {func(b []byte) { u32(root(b)[pageHeader:], 0) }, "has flags 0x0"},
 		"bucket with a sequence":    {func(b []byte) { bucket(b)[8] = 1 }, "has a sequence"},
 		"bucket on the root's page": {func(b []byte) { u64(bucket(b), get(newestMetaOf(b)[16:])) }, "is used twice"},
-		"element before the table":  {func(b []byte) { u32(child(b)[pageHeader+4:], 0) }, "lies outside"},
-		"element beyond the page":   {func(b []byte) { u32(child(b)[pageHeader+4:], 1<<31) }, "lies outside"},
-		"key beyond the page":       {func(b []byte) { u32(child(b)[pageHeader+8:], 1<<32-1) }, "lies outside"},
-		"value beyond the page":     {func(b []byte) { u32(child(b)[pageHeader+12:], 1<<32-1) }, "lies outside"},
-		"key of no length":          {func(b []byte) { u32(child(b)[pageHeader+8:], 0) }, "lies outside"},
-		"another key":               {func(b []byte) { child(b)[pageHeader+2*leafElement] ^= 1 }, "is not \"head\""},
+		"element before the table":  {func(b []byte) { u32(child(b)[pageHeader+4:], 0) }, "is not where it belongs"},
+		"element beyond the page":   {func(b []byte) { u32(child(b)[pageHeader+4:], 1<<31) }, "is not where it belongs"},
+		"key beyond the page":       {func(b []byte) { u32(child(b)[pageHeader+8:], 1<<32-1) }, "is not where it belongs"},
+		"value beyond the page":     {func(b []byte) { u32(child(b)[pageHeader+12:], 1<<32-1) }, "is not where it belongs"},
+		"key of no length":          {func(b []byte) { u32(child(b)[pageHeader+8:], 0) }, "is not where it belongs"},
+		"another key":               {func(b []byte) { child(b)[pageHeader+2*leafElement] ^= 1 }, `key 0 is "iead"`},
 		"older page in its place":   {func(b []byte) { child(b)[pageHeader+2*leafElement+len(headKey)+7]-- }, "not of transaction"},
 		"more free pages than fit":  {func(b []byte) { u16(free(b)[10:], 0xFFFE) }, "do not fit"},
-		"free page is in use":       {func(b []byte) { replaceFree(free(b), get(newestMetaOf(b)[16:])) }, "free page"},
+		"free page is in use":       {func(b []byte) { replaceFree(free(b), get(newestMetaOf(b)[16:])) }, "is used twice"},
 		"free page outside":         {func(b []byte) { u64(free(b)[pageHeader+8*2:], 1<<40) }, "free page"},
 		"free pages out of order":   {func(b []byte) { copy(free(b)[pageHeader+8:], free(b)[pageHeader:pageHeader+8]) }, "free page"},
-		"a page that nobody knows":  {func(b []byte) { u16(free(b)[10:], pageAt(free(b)).count-1) }, "neither used nor free"},
+		"a page that nobody knows":  {func(b []byte) { u16(free(b)[10:], countOf(free(b))-1) }, "neither used nor free"},
 	} {
 		b := slices.Clone(db)
 		c.spoil(b)
@@ -76,7 +78,7 @@ func TestScanRefuses(t *testing.T) {
 
 // replaceFree puts id into a freelist in the place where it keeps the order.
 func replaceFree(page []byte, id uint64) {
-	n := uint64(pageAt(page).count)
+	n := uint64(countOf(page))
 	for i := range n {
 		at := page[pageHeader+8*i:]
 		if binary.NativeEndian.Uint64(at) > id || i == n-1 {

@@ -16,7 +16,20 @@ import (
 
 	"github.com/recoverd/recoverd/checkpoint/internal/recordtest"
 	"github.com/recoverd/recoverd/recovery"
+	"github.com/recoverd/recoverd/recovery/boltfile"
 )
+
+// bbolt's structures, as far as these tests spoil them.
+const (
+	pageHeader   = 16 // id u64, flags u16, count u16, overflow u32
+	leafElement  = 16
+	metaLen      = 64
+	metaSummed   = metaLen - 8 // what the checksum covers
+	flagLeaf     = 0x02
+	flagFreelist = 0x10
+)
+
+func countOf(page []byte) uint16 { return binary.NativeEndian.Uint16(page[10:]) }
 
 // life is a state directory as a worker left it, and all that was ever saved.
 type life struct {
@@ -60,14 +73,14 @@ func newLife(t testing.TB, seed uint64, writes, longest int) life {
 // corrupt returns a damaged copy of a database, and says how.
 func corrupt(rng *rand.Rand, db []byte) ([]byte, string) {
 	b := slices.Clone(db)
-	pages := len(b) / pageSize
+	pages := len(b) / boltfile.PageSize
 	used := min(pages, int(binary.NativeEndian.Uint64(newestMetaOf(b)[40:]))+1)
-	at := rng.IntN(used) * pageSize
-	page := func(i int) []byte { return b[i*pageSize : (i+1)*pageSize] }
+	at := rng.IntN(used) * boltfile.PageSize
+	page := func(i int) []byte { return b[i*boltfile.PageSize : (i+1)*boltfile.PageSize] }
 	i, j := rng.IntN(used), rng.IntN(used)
 	switch rng.IntN(8) {
 	case 0:
-		off := at + rng.IntN(pageSize)
+		off := at + rng.IntN(boltfile.PageSize)
 		b[off] ^= 1 << rng.IntN(8)
 		return b, fmt.Sprintf("bit flipped at %d", off)
 	case 1: // where bbolt's own structures are
@@ -75,14 +88,14 @@ func corrupt(rng *rand.Rand, db []byte) ([]byte, string) {
 		b[off] = byte(rng.Uint32())
 		return b, fmt.Sprintf("byte changed at %d", off)
 	case 2:
-		off, n := rng.IntN(len(b)), rng.IntN(3*pageSize)
+		off, n := rng.IntN(len(b)), rng.IntN(3*boltfile.PageSize)
 		clear(b[off:min(len(b), off+n)])
 		return b, fmt.Sprintf("%d bytes zeroed at %d", n, off)
 	case 3:
 		n := rng.IntN(len(b))
 		return b[:n], fmt.Sprintf("cut to %d bytes", n)
 	case 4:
-		return append(b, bytes.Repeat([]byte{0xA5}, 1+rng.IntN(3*pageSize))...), "junk appended"
+		return append(b, bytes.Repeat([]byte{0xA5}, 1+rng.IntN(3*boltfile.PageSize))...), "junk appended"
 	case 5:
 		first := slices.Clone(page(i))
 		copy(page(i), page(j))
@@ -104,7 +117,7 @@ func corrupt(rng *rand.Rand, db []byte) ([]byte, string) {
 // sealMetas makes the checksums of both meta pages right.
 func sealMetas(b []byte) {
 	for i := range 2 {
-		start := i*pageSize + pageHeader
+		start := i*boltfile.PageSize + pageHeader
 		if len(b) < start+metaLen {
 			return
 		}
@@ -131,20 +144,20 @@ func TestScanReadsALongFreelist(t *testing.T) {
 	db := l.files[databaseName]
 	const more = 0x10010 // pages
 	highWater := binary.NativeEndian.Uint64(newestMetaOf(db)[40:])
-	b := make([]byte, (highWater+more)*pageSize) // hardly any of it is touched
+	b := make([]byte, (highWater+more)*boltfile.PageSize) // hardly any of it is touched
 	copy(b, db)
 	var free []uint64
-	old := b[pageSize*binary.NativeEndian.Uint64(newestMetaOf(b)[32:]):]
-	for i := range uint64(pageAt(old).count) {
+	old := b[boltfile.PageSize*binary.NativeEndian.Uint64(newestMetaOf(b)[32:]):]
+	for i := range uint64(countOf(old)) {
 		free = append(free, binary.NativeEndian.Uint64(old[pageHeader+8*i:]))
 	}
-	free = append(free, pageAt(old).id)
+	free = append(free, binary.NativeEndian.Uint64(old))
 	slices.Sort(free)
-	const overflow = (more + 100) * 8 / pageSize
+	const overflow = (more + 100) * 8 / boltfile.PageSize
 	for id := highWater + overflow + 1; id < highWater+more; id++ {
 		free = append(free, id)
 	}
-	page := b[highWater*pageSize:]
+	page := b[highWater*boltfile.PageSize:]
 	binary.NativeEndian.PutUint64(page, highWater)
 	binary.NativeEndian.PutUint16(page[8:], flagFreelist)
 	binary.NativeEndian.PutUint16(page[10:], 0xFFFF)
@@ -167,7 +180,7 @@ func TestScanReadsALongFreelist(t *testing.T) {
 
 // newestMetaOf returns the newer meta of an intact database.
 func newestMetaOf(b []byte) []byte {
-	first, second := b[pageHeader:pageHeader+metaLen], b[pageSize+pageHeader:pageSize+pageHeader+metaLen]
+	first, second := b[pageHeader:pageHeader+metaLen], b[boltfile.PageSize+pageHeader:boltfile.PageSize+pageHeader+metaLen]
 	if binary.NativeEndian.Uint64(first[48:]) > binary.NativeEndian.Uint64(second[48:]) {
 		return first
 	}
@@ -225,7 +238,7 @@ func openWithBolt(t *testing.T, b []byte) {
 	defer db.Close()
 	for range 3 {
 		if err := db.Update(func(tx *bbolt.Tx) error {
-			return tx.Bucket(bucketName).Put(listKey, make([]byte, 3*pageSize))
+			return tx.Bucket(bucketName).Put(listKey, make([]byte, 3*boltfile.PageSize))
 		}); err != nil {
 			t.Fatal(err)
 		}
@@ -269,7 +282,7 @@ func FuzzScanPages(f *testing.F) {
 	for seed, longest := range []int{0, 2, 40} {
 		db := newLife(f, uint64(seed), 12, longest).files[databaseName]
 		highWater := binary.NativeEndian.Uint64(newestMetaOf(db)[40:])
-		f.Add(db[:(highWater+1)*pageSize])
+		f.Add(db[:(highWater+1)*boltfile.PageSize])
 	}
 	f.Fuzz(func(t *testing.T, given []byte) {
 		b := slices.Clone(given)

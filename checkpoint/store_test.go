@@ -17,6 +17,7 @@ import (
 
 	"github.com/recoverd/recoverd/checkpoint/internal/recordtest"
 	"github.com/recoverd/recoverd/recovery"
+	"github.com/recoverd/recoverd/recovery/boltfile"
 )
 
 // The order of writes is the contract of DESIGN 7. Hazard 46: every name that is
@@ -73,7 +74,7 @@ func TestMirrorFromBeforeTheDiscard(t *testing.T) {
 	must(t, s.Reset(again))
 	must(t, s.Close())
 	flip(t, filepath.Join(dir, databaseName), 3)
-	flip(t, filepath.Join(dir, databaseName), pageSize+3)
+	flip(t, filepath.Join(dir, databaseName), boltfile.PageSize+3)
 	for _, slot := range slotSources() { // also with either slot gone
 		files := readAll(t, dir)
 		files[string(slot)] = nil
@@ -179,7 +180,7 @@ func TestBitRotRollback(t *testing.T) {
 	r.Progress.Counters.Looked++
 	must(t, s.Save(r)) // 4, in b
 	must(t, s.Close())
-	flip(t, filepath.Join(dir, databaseName), 2*pageSize)
+	flip(t, filepath.Join(dir, databaseName), 2*boltfile.PageSize)
 	flip(t, filepath.Join(dir, databaseName), 0)
 	flip(t, filepath.Join(dir, string(SourceMirrorB)), 60)
 	s = mustOpen(t, dir)

@@ -173,16 +173,16 @@ func mayImport(pkg string) []string {
 	switch {
 	case pkg == "recovery":
 		return []string{"shards"}
-	case pkg == "shards":
+	case pkg == "shards", pkg == "recovery/boltfile":
 		return []string{}
 	case pkg == "recovery/worker":
 		return []string{"recovery", "shards", "syncer"}
 	case inTree(pkg, "recovery/statusapi"):
 		return []string{"recovery", "recovery/worker", "recovery/statusapi/...", "shards", "syncer"}
 	case inTree(pkg, "recovery/catalog"):
-		return []string{"recovery", "recovery/catalog/...", "shards"}
+		return []string{"recovery", "recovery/boltfile", "recovery/catalog/...", "shards"}
 	case inTree(pkg, "checkpoint"):
-		return []string{"recovery", "checkpoint/...", "shards"}
+		return []string{"recovery", "recovery/boltfile", "checkpoint/...", "shards"}
 	case inTree(pkg, "syncer"):
 		return []string{"recovery", "shards", "syncer/..."}
 	case inTree(pkg, "shards"):

@@ -13,6 +13,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"github.com/recoverd/recoverd/recovery"
+	"github.com/recoverd/recoverd/recovery/boltfile"
 	"github.com/recoverd/recoverd/recovery/catalog"
 	"github.com/recoverd/recoverd/recovery/catalog/event"
 	"github.com/recoverd/recoverd/recovery/catalog/snapshot"
@@ -261,7 +262,7 @@ func (c *Catalog) close() error {
 	c.crew.stop()
 	c.gate.Lock()
 	defer c.gate.Unlock()
-	broken := c.board != nil && isPanic(c.board.failed())
+	broken := c.board != nil && errors.Is(c.board.failed(), boltfile.ErrPanicked)
 	err := c.db.close(broken)
 	if c.base != nil {
 		c.base.release()

@@ -15,6 +15,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"github.com/recoverd/recoverd/recovery"
+	"github.com/recoverd/recoverd/recovery/boltfile"
 	"github.com/recoverd/recoverd/recovery/catalog/event"
 	"github.com/recoverd/recoverd/recovery/catalog/snapshot"
 )
@@ -179,13 +180,13 @@ func TestEveryKindOfRot(t *testing.T) {
 	noticed, tries := 0, 350
 	for range tries {
 		raw := bytes.Clone(d.log)
-		switch page := rng.IntN(len(raw)/pageSize) * pageSize; rng.IntN(6) {
+		switch page := rng.IntN(len(raw)/boltfile.PageSize) * boltfile.PageSize; rng.IntN(6) {
 		case 0:
 			raw = raw[:rng.IntN(len(raw))]
 		case 1: // a write that went elsewhere
-			copy(raw[page:page+pageSize], d.log[rng.IntN(len(raw)/pageSize)*pageSize:])
+			copy(raw[page:page+boltfile.PageSize], d.log[rng.IntN(len(raw)/boltfile.PageSize)*boltfile.PageSize:])
 		case 2: // a page that never arrived
-			clear(raw[page : page+pageSize])
+			clear(raw[page : page+boltfile.PageSize])
 		case 3: // a page's pointers
 			raw[page+rng.IntN(64)] ^= byte(1 << rng.IntN(8))
 		default:
@@ -208,11 +209,12 @@ func TestPageThatIsFreeAndInUse(t *testing.T) {
 	d := newDamaged(t)
 	raw := bytes.Clone(d.log)
 	u64 := binary.NativeEndian.Uint64
+	const pageHeader = 16
 	newest := raw[pageHeader:]
-	if other := raw[pageSize+pageHeader:]; u64(other[48:]) > u64(newest[48:]) {
+	if other := raw[boltfile.PageSize+pageHeader:]; u64(other[48:]) > u64(newest[48:]) {
 		newest = other
 	}
-	root, list := u64(newest[16:]), raw[u64(newest[32:])*pageSize:][:pageSize]
+	root, list := u64(newest[16:]), raw[u64(newest[32:])*boltfile.PageSize:][:boltfile.PageSize]
 	count := binary.NativeEndian.Uint16(list[10:])
 	ids := []uint64{root}
 	for i := range int(count) {

@@ -5,12 +5,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 	"time"
 
 	"go.etcd.io/bbolt"
-	bolterrors "go.etcd.io/bbolt/errors"
 
+	"github.com/recoverd/recoverd/recovery/boltfile"
 	"github.com/recoverd/recoverd/recovery/catalog/snapshot"
 )
 
@@ -18,7 +17,6 @@ const (
 	logName     = "log.db"
 	buildName   = logName + ".new"
 	corruptName = logName + ".corrupt-"
-	pageSize    = 4096
 )
 
 // The buckets of log.db. Every one of them is always there. The first in order is
@@ -57,56 +55,21 @@ type database struct {
 
 // openDatabase opens a file that was examined, or makes an empty one.
 func openDatabase(path string) (*database, error) {
-	d := &database{path: path, commit: (*bbolt.Tx).Commit}
-	err := guarded(func() (err error) {
-		d.db, err = bbolt.Open(path, fileMode, &bbolt.Options{
-			Timeout: time.Second, PageSize: pageSize,
-			OpenFile: func(name string, flag int, perm os.FileMode) (*os.File, error) {
-				f, err := os.OpenFile(name, flag, perm)
-				d.file = f
-				return f, err
-			},
-		})
-		return err
-	})
-	switch {
-	case err == nil:
-		return d, nil
-	case errors.Is(err, bolterrors.ErrTimeout):
-		return nil, fmt.Errorf("%w: another program has %s open", ErrLocked, path)
-	case isPanic(err) && d.file != nil:
-		err = errors.Join(err, d.file.Close())
+	db, file, err := boltfile.Open(path, fileMode, time.Second)
+	if errors.Is(err, boltfile.ErrLocked) {
+		err = fmt.Errorf("%w: %w", ErrLocked, err)
 	}
-	return nil, fmt.Errorf("open %s: %w", path, err)
-}
-
-// panicError is a panic of bbolt, or a fault in the memory that it maps. It may
-// hold its own locks for ever.
-type panicError struct{ what string }
-
-func (e *panicError) Error() string { return "bbolt panicked: " + e.what }
-
-func isPanic(err error) bool {
-	var p *panicError
-	return errors.As(err, &p)
-}
-
-// guarded turns panics and faults into errors.
-func guarded(fn func() error) (err error) {
-	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	defer func() {
-		if p := recover(); p != nil {
-			err = &panicError{fmt.Sprint(p)}
-		}
-	}()
-	return fn()
+	if err != nil {
+		return nil, err
+	}
+	return &database{path: path, db: db, file: file, commit: (*bbolt.Tx).Commit}, nil
 }
 
 // update runs one write transaction. An error of fn changes nothing; one that
 // wraps ErrFailed leaves open what is on disk (hazard 48).
 func (d *database) update(fn func(*bbolt.Tx) error) error {
 	committing := false
-	err := guarded(func() error {
+	err := boltfile.Guard(func() error {
 		tx, err := d.db.Begin(true)
 		if err != nil {
 			return err
@@ -117,7 +80,7 @@ func (d *database) update(fn func(*bbolt.Tx) error) error {
 		committing = true
 		return d.commit(tx)
 	})
-	if err != nil && (committing || isPanic(err)) {
+	if err != nil && (committing || errors.Is(err, boltfile.ErrPanicked)) {
 		return fmt.Errorf("%w: %s: %w", ErrFailed, d.path, err)
 	}
 	return err
@@ -125,19 +88,16 @@ func (d *database) update(fn func(*bbolt.Tx) error) error {
 
 // view runs fn in a read transaction.
 func (d *database) view(fn func(*bbolt.Tx) error) error {
-	return guarded(func() error { return d.db.View(fn) })
+	return boltfile.Guard(func() error { return d.db.View(fn) })
 }
 
 // close gives the file back. After a panic bbolt cannot be closed, for it may
 // wait for its own locks: only the file is, which releases it to others.
 func (d *database) close(broken bool) error {
-	switch {
-	case d == nil:
+	if d == nil {
 		return nil
-	case broken:
-		return d.file.Close()
 	}
-	return guarded(d.db.Close)
+	return boltfile.Close(d.db, d.file, broken)
 }
 
 // createDatabase makes log.db with what fill puts in, which is all that there
@@ -168,7 +128,7 @@ func createDatabase(cfg *Config, fill func(*database) error) error {
 	if err == nil {
 		err = d.db.Sync()
 	}
-	if err = errors.Join(err, d.close(isPanic(err))); err != nil {
+	if err = errors.Join(err, d.close(errors.Is(err, boltfile.ErrPanicked))); err != nil {
 		return err
 	}
 	cfg.between("log built")

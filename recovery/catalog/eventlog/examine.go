@@ -8,6 +8,7 @@ import (
 	"os"
 
 	"github.com/recoverd/recoverd/recovery"
+	"github.com/recoverd/recoverd/recovery/boltfile"
 	"github.com/recoverd/recoverd/recovery/catalog/event"
 	"github.com/recoverd/recoverd/recovery/catalog/snapshot"
 )
@@ -66,14 +67,17 @@ func examinePages(r io.ReaderAt, size int64) (*findings, error) {
 		bucketBlobs: takeRecord[snapshot.Blob](f), bucketRegistrations: takeRecord[snapshot.Registration](f),
 		bucketPooled: takeRecord[snapshot.Pooled](f), bucketPools: takeRecord[snapshot.Pool](f),
 	}
-	err := walkPages(r, size, func(bucket, key, value []byte) error {
+	_, err := boltfile.Walk(r, size, func(bucket, key, value []byte) error {
 		take := f.byName[string(bucket)]
 		if take == nil || !f.told && string(bucket) != bucketMeta {
 			return damaged("it has a bucket %q, or no description before it", bucket)
 		}
 		return take(key, value)
 	})
+	var bad *boltfile.Damage
 	switch m := &f.meta; {
+	case errors.As(err, &bad):
+		return nil, damaged("%s", bad.What)
 	case err != nil:
 		return nil, err
 	case !f.told:

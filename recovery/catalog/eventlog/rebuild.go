@@ -9,6 +9,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"github.com/recoverd/recoverd/recovery"
+	"github.com/recoverd/recoverd/recovery/boltfile"
 	"github.com/recoverd/recoverd/recovery/catalog/event"
 	"github.com/recoverd/recoverd/recovery/catalog/snapshot"
 	"github.com/recoverd/recoverd/recovery/catalog/snapshot/archive"
@@ -233,7 +234,7 @@ func (r *rebuilder) takeOver(ctx context.Context, d *database) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, from.close(isPanic(err))) }()
+	defer func() { err = errors.Join(err, from.close(errors.Is(err, boltfile.ErrPanicked))) }()
 	g := &engine{db: d, base: r.base}
 	if err := r.adopt(d, from); err != nil {
 		return err

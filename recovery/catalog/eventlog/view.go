@@ -11,6 +11,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"github.com/recoverd/recoverd/recovery"
+	"github.com/recoverd/recoverd/recovery/boltfile"
 	"github.com/recoverd/recoverd/recovery/catalog/snapshot"
 )
 
@@ -33,7 +34,7 @@ func (c *Catalog) read(ctx context.Context, fn func(*view) error) error {
 		return err
 	}
 	defer bs.release()
-	return c.damage(guarded(func() (err error) {
+	return c.damage(boltfile.Guard(func() (err error) {
 		defer func() { err = errors.Join(err, tx.Rollback()) }()
 		v := &view{base: bs}
 		if v.b, err = bucketsOf(tx); err != nil {
@@ -57,7 +58,7 @@ func (c *Catalog) begin() (tx *bbolt.Tx, bs *base, err error) {
 	if err := c.usable(); err != nil {
 		return nil, nil, err
 	}
-	err = guarded(func() (err error) {
+	err = boltfile.Guard(func() (err error) {
 		tx, err = c.db.db.Begin(false)
 		return err
 	})

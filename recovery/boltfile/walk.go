@@ -1,4 +1,4 @@
-package eventlog
+package boltfile
 
 import (
 	"bytes"
@@ -7,6 +7,9 @@ import (
 	"hash/fnv"
 	"io"
 )
+
+// PageSize is that of every file, in bytes.
+const PageSize = 4096
 
 // A bbolt file, as far as it has to be known to prove it without bbolt: pages of
 // 4 KiB, two meta pages, a tree of branches and leaves whose root holds buckets,
@@ -32,68 +35,69 @@ const (
 	maxDepth = 32 // of a tree; far more than a file can need
 )
 
-// visitor is called for every key of a file, bucket by bucket, with rising keys
-// in each. Key and value are valid during the call only.
-type visitor func(bucket, key, value []byte) error
+// Visitor is called for every key of a file, bucket by bucket in rising order, with
+// rising keys in each. What it is given may be kept: nothing else is done with it.
+type Visitor func(bucket, key, value []byte) error
 
-// walkPages proves a file's pages and visits what they hold, without bbolt, which
-// loops, panics or faults on a damaged file: with ReadAt, within bounds, each page
-// once. It succeeds only if the file is fit to be opened: a meta page is intact,
-// every page below its high water mark is used exactly once or free, keys rise,
-// and nothing points outside of where it belongs. Errors are the reader's own,
-// damage, or the visitor's.
-func walkPages(r io.ReaderAt, size int64, visit visitor) error {
+// Walk proves a file's pages and visits what they hold, without bbolt: with ReadAt,
+// within bounds, each page once. It succeeds only if the file is fit to be opened:
+// both meta pages are intact and of successive transactions, every page below the
+// high water mark is used exactly once or free, keys rise, and nothing points outside
+// of where it belongs. What was visited before an error proves nothing: a pointer that
+// is damaged may lead to a page of an older transaction, checksums and all. It returns
+// the number of the file's last transaction. Errors are the reader's own, *Damage, or
+// the visitor's.
+func Walk(r io.ReaderAt, size int64, visit Visitor) (txid uint64, err error) {
 	w := &pageWalk{r: r, visit: visit}
-	m, err := w.newestMeta(uint64(size / pageSize))
+	m, err := w.newestMeta(uint64(size / PageSize))
 	if err != nil {
-		return err
+		return 0, err
 	}
 	w.used = make([]bool, m.highWater)
 	w.used[0], w.used[1] = true, true
 	if err := w.freelist(m.freelist); err != nil {
-		return err
+		return 0, err
 	}
 	if err := w.tree(m.root, nil); err != nil {
-		return err
+		return 0, err
 	}
 	for id, used := range w.used {
 		if !used {
-			return damaged("page %d is neither used nor free", id)
+			return 0, damaged("page %d is neither used nor free", id)
 		}
 	}
-	return nil
+	return m.txid, nil
 }
 
 type pageWalk struct {
 	r     io.ReaderAt
-	visit visitor
+	visit Visitor
 	used  []bool // by page id, below the high water mark
 }
 
 // boltMeta is what a meta page says.
 type boltMeta struct{ root, freelist, highWater, txid uint64 }
 
-// newestMeta returns the newer of the meta pages that are intact. The other one
-// is of the transaction before: an older state, whole in itself.
+// newestMeta returns the newer of the two meta pages. With only one of them intact,
+// which bbolt would go on from, what it names may be older than what was
+// acknowledged, and its pages may have been used again since.
 func (w *pageWalk) newestMeta(pages uint64) (boltMeta, error) {
-	first, err := w.meta(0, pages)
-	if err != nil && !isDamage(err) {
-		return boltMeta{}, err
+	var metas [2]boltMeta
+	for id := range metas {
+		m, err := w.meta(uint64(id), pages)
+		if err != nil {
+			return boltMeta{}, err
+		}
+		metas[id] = m
 	}
-	second, err2 := w.meta(1, pages)
-	switch {
-	case err2 != nil && !isDamage(err2):
-		return boltMeta{}, err2
-	case err != nil || err2 != nil:
-		// bbolt would go on from the other one. It may be the older one, whose
-		// pages have been used again since.
-		return boltMeta{}, errors.Join(err, err2)
-	case first.txid == second.txid+1:
-		return first, nil
-	case second.txid == first.txid+1:
-		return second, nil
+	switch a, b := metas[0], metas[1]; {
+	case a.txid == b.txid+1:
+		return a, nil
+	case b.txid == a.txid+1:
+		return b, nil
+	default:
+		return boltMeta{}, damaged("the meta pages are of transactions %d and %d", a.txid, b.txid)
 	}
-	return boltMeta{}, damaged("the meta pages are of transactions %d and %d", first.txid, second.txid)
 }
 
 func (w *pageWalk) meta(id, pages uint64) (boltMeta, error) {
@@ -111,8 +115,10 @@ func (w *pageWalk) meta(id, pages uint64) (boltMeta, error) {
 		return m, damaged("page %d is not a meta page", id)
 	case u32(b) != boltMagic || u32(b[4:]) != boltVersion || u64(b[metaSummed:]) != sum.Sum64():
 		return m, damaged("meta page %d is not intact", id)
-	case u32(b[8:]) != pageSize:
-		return m, damaged("meta page %d: pages are %d bytes long, want %d", id, u32(b[8:]), pageSize)
+	case u32(b[8:]) != PageSize:
+		return m, damaged("meta page %d: pages are %d bytes long, want %d", id, u32(b[8:]), PageSize)
+	case m.txid%2 != id:
+		return m, damaged("meta page %d is of transaction %d", id, m.txid)
 	case m.highWater < 4 || m.highWater > pages:
 		return m, damaged("meta page %d: %d pages are used, but the file has %d", id, m.highWater, pages)
 	}
@@ -149,13 +155,14 @@ func (t *treeWalk) page(id uint64, depth int) error {
 	if n == 0 || table > len(raw) {
 		return damaged("page %d: %d branches do not fit", id, n)
 	}
-	for i := range n {
+	for i, next := 0, table; i < n; i++ {
 		at := pageHeader + i*branchEntry
 		b := raw[at:]
-		key, ok := part(raw, at, table, binary.NativeEndian.Uint32(b), binary.NativeEndian.Uint32(b[4:]))
+		key, ok := part(raw, at, next, binary.NativeEndian.Uint32(b), binary.NativeEndian.Uint32(b[4:]))
+		next += len(key)
 		switch {
 		case !ok:
-			return damaged("page %d: branch %d lies outside of it", id, i)
+			return damaged("page %d: branch %d is not where it belongs", id, i)
 		case t.any && bytes.Compare(t.last, key) >= 0:
 			return damaged("page %d: branch %d begins with %x, after %x", id, i, key, t.last)
 		}
@@ -187,12 +194,13 @@ func (t *treeWalk) leaf(raw []byte, id uint64) error {
 	if table > len(raw) {
 		return damaged("page %d: %d elements do not fit", id, n)
 	}
-	for i := range n {
+	for i, next := 0, table; i < n; i++ {
 		at := pageHeader + i*leafElement
 		b, u32 := raw[at:], binary.NativeEndian.Uint32
-		both, ok := part(raw, at, table, u32(b[4:]), u32(b[8:])+u32(b[12:]))
+		both, ok := part(raw, at, next, u32(b[4:]), u32(b[8:])+u32(b[12:]))
+		next += len(both)
 		if !ok || u32(b[8:]) > u32(b[8:])+u32(b[12:]) || u32(b[8:]) == 0 {
-			return damaged("page %d: element %d lies outside of it", id, i)
+			return damaged("page %d: element %d is not where it belongs", id, i)
 		}
 		key, value := both[:u32(b[8:])], both[u32(b[8:]):]
 		if t.any && bytes.Compare(t.last, key) >= 0 {
@@ -216,6 +224,8 @@ func (t *treeWalk) element(flags uint32, key, value []byte, id uint64) error {
 	root, inline := binary.NativeEndian.Uint64(value), value[bucketLen:]
 	name := bytes.Clone(key)
 	switch {
+	case binary.NativeEndian.Uint64(value[8:]) != 0:
+		return damaged("page %d: bucket %q has a sequence", id, key)
 	case root != 0 && len(inline) == 0:
 		return t.w.tree(root, name)
 	case root != 0 || len(inline) < pageHeader || pageAt(inline).flags != flagLeaf || pageAt(inline).overflow != 0:
@@ -225,12 +235,12 @@ func (t *treeWalk) element(flags uint32, key, value []byte, id uint64) error {
 	return in.leaf(inline, id)
 }
 
-// part returns size bytes of a page that begin pos bytes behind at, which must
-// lie behind its table.
-func part(raw []byte, at, table int, pos, size uint32) ([]byte, bool) {
+// part returns size bytes of a page that begin pos bytes behind at, which must be at
+// next: bbolt leaves no gaps, so an element that a damaged count leaves out shows.
+func part(raw []byte, at, next int, pos, size uint32) ([]byte, bool) {
 	start := uint64(at) + uint64(pos)
 	end := start + uint64(size)
-	if start < uint64(table) || end > uint64(len(raw)) {
+	if start != uint64(next) || end > uint64(len(raw)) {
 		return nil, false
 	}
 	return raw[start:end], true
@@ -268,7 +278,7 @@ func (w *pageWalk) page(id uint64, kinds uint16) ([]byte, error) {
 	if id < 2 || id >= uint64(len(w.used)) {
 		return nil, damaged("page %d is outside of the %d that are used", id, len(w.used))
 	}
-	first := make([]byte, pageSize)
+	first := make([]byte, PageSize)
 	if err := w.read(first, id); err != nil {
 		return nil, err
 	}
@@ -290,14 +300,14 @@ func (w *pageWalk) page(id uint64, kinds uint16) ([]byte, error) {
 	if h.overflow == 0 {
 		return first, nil
 	}
-	page := make([]byte, (uint64(h.overflow)+1)*pageSize)
+	page := make([]byte, (uint64(h.overflow)+1)*PageSize)
 	return page, w.read(page, id)
 }
 
 // read fills buf from a page's start. A file that ends here was cut, which is
 // damage too.
 func (w *pageWalk) read(buf []byte, id uint64) error {
-	n, err := w.r.ReadAt(buf, int64(id)*pageSize)
+	n, err := w.r.ReadAt(buf, int64(id)*PageSize)
 	switch {
 	case n == len(buf):
 		return nil
