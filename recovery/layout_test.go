@@ -177,14 +177,18 @@ func mayImport(pkg string) []string {
 		return []string{}
 	case pkg == "recovery/worker":
 		return []string{"recovery", "shards", "syncer"}
+	case pkg == "recovery/keyfile": // below everything that connects or listens
+		return []string{}
 	case inTree(pkg, "recovery/statusapi"):
-		return []string{"recovery", "recovery/worker", "recovery/statusapi/...", "shards", "syncer"}
+		return []string{"recovery", "recovery/keyfile", "recovery/worker", "recovery/statusapi/...", "shards", "syncer"}
 	case inTree(pkg, "recovery/catalog"):
 		return []string{"recovery", "recovery/boltfile", "recovery/catalog/...", "shards"}
 	case inTree(pkg, "checkpoint"):
 		return []string{"recovery", "recovery/boltfile", "checkpoint/...", "shards"}
 	case inTree(pkg, "syncer"):
-		return []string{"recovery", "shards", "syncer/..."}
+		return []string{"recovery", "recovery/keyfile", "shards", "syncer/..."}
+	case inTree(pkg, "shards/provider"):
+		return []string{"recovery/keyfile", "shards/..."}
 	case inTree(pkg, "shards"):
 		return []string{"shards/..."}
 	}
@@ -268,6 +272,11 @@ func TestImportCheckBites(t *testing.T) {
 		{production("recovery/worker", "github.com/rs/zerolog"), true},
 		{production("recovery/statusapi", "recovery/worker"), true},
 		{production("recovery/statusapi", "checkpoint"), false},
+		{production("recovery/statusapi", "recovery/keyfile"), true},
+		{production("syncer/peer/s3peer", "recovery/keyfile"), true},
+		{production("shards/provider/http", "recovery/keyfile"), true},
+		{production("recovery", "recovery/keyfile"), false},
+		{production("recovery/keyfile", "recovery"), false},
 		{production("recovery/catalog/http", "recovery/catalog/snapshot"), true},
 		{production("recovery/catalog/http", "recovery/catalog/eventlog"), false},
 		{production("recovery/catalog/eventlog", "recovery/catalog/event"), true},

@@ -21,6 +21,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/recoverd/recoverd/recovery/keyfile"
 )
 
 // authority signs certificates.
@@ -322,7 +324,10 @@ func TestTLSHandshakeHasADeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cfg, _ := sampleConfig()
 		s := newServer(t, cfg)
-		keys := &keyring{files: n.files}
+		keys, err := keyfile.Keep(keyfile.Files{}, n.files.read)
+		if err != nil {
+			t.Fatal(err)
+		}
 		d, end := openDoorway(t, func(ctx context.Context, l net.Listener) error { return s.Serve(ctx, newTLSListener(l, keys)) })
 		defer end()
 		began := time.Now()

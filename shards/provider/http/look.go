@@ -8,10 +8,9 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"os"
-	"strings"
 	"time"
 
+	"github.com/recoverd/recoverd/recovery/keyfile"
 	"github.com/recoverd/recoverd/shards/provider"
 )
 
@@ -28,10 +27,7 @@ var (
 	ErrTimeout = errors.New("httpprovider: no whole answer in time")
 )
 
-const (
-	maxHeader = 64 << 10
-	maxToken  = 4 << 10
-)
+const maxHeader = 64 << 10
 
 // looker asks for the document. One goroutine uses it.
 type looker struct {
@@ -78,9 +74,9 @@ func (l *looker) get(ctx context.Context) ([]byte, error) {
 		"User-Agent": {"recoverd"}, "Accept": {"application/json, application/yaml"}, "Accept-Encoding": {"identity"},
 	}
 	if l.config.TokenFile != "" {
-		token, err := readToken(l.config.TokenFile)
+		token, err := keyfile.Token(l.config.TokenFile)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("%w: %w", ErrToken, err)
 		}
 		request.Header.Set("Authorization", "Bearer "+token)
 	}
@@ -136,26 +132,4 @@ func steady(err error) error {
 		return e.Err
 	}
 	return err
-}
-
-// readToken returns the one line of a token file. Errors do not quote it.
-func readToken(path string) (string, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return "", fmt.Errorf("%w: %w", ErrToken, err)
-	}
-	defer func() { _ = f.Close() }() // it was only read
-	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
-		return "", fmt.Errorf("%w: %s is no regular file", ErrToken, path)
-	}
-	data, err := io.ReadAll(io.LimitReader(f, maxToken+1))
-	if err != nil {
-		return "", fmt.Errorf("%w: %w", ErrToken, err)
-	}
-	token := strings.TrimRight(string(data), "\r\n")
-	unfit := func(r rune) bool { return r <= ' ' || r > '~' }
-	if token == "" || len(data) > maxToken || strings.ContainsFunc(token, unfit) {
-		return "", fmt.Errorf("%w: want one line of 1 to %d printable characters in %s", ErrToken, maxToken, path)
-	}
-	return token, nil
 }
