@@ -3,6 +3,7 @@ package httppeer
 import (
 	"crypto/tls"
 	"fmt"
+	"net/http"
 	"time"
 
 	"github.com/recoverd/recoverd/syncer/peer"
@@ -25,6 +26,19 @@ type Config struct {
 	// TLS is used for https; nil means the system's roots and no client
 	// certificate. It must not be changed afterwards.
 	TLS *tls.Config
+	// Keys, if set, stands in for TLS: it is asked before each request over https, so
+	// it must be quick. Another pointer than the last time is another configuration,
+	// and requests go over new connections from then on.
+	Keys func() *tls.Config
+	// Token, if set, is asked before each request, and what it returns is sent as a
+	// bearer token, unless it is empty or the template holds user info. Whom a token may
+	// be shown is the caller's decision.
+	Token func() string
+	// Name is what people see; default: the template's name.
+	Name string
+	// Wrap, if set, puts itself between the peer and the connections, to change
+	// requests and to say what answers mean. A *peer.Error of its is passed on as it is.
+	Wrap func(http.RoundTripper) http.RoundTripper
 }
 
 func (c Config) withDefaults() Config {

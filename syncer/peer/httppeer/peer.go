@@ -6,7 +6,6 @@ import (
 	"net"
 	"net/http"
 	"strconv"
-	"time"
 
 	"github.com/recoverd/recoverd/recovery"
 	"github.com/recoverd/recoverd/syncer"
@@ -15,11 +14,13 @@ import (
 
 // Peer is one HTTP server.
 type Peer struct {
-	template  peer.Template
-	transport *http.Transport
-	dialer    *net.Dialer
-	plain     http.Header // of requests for a whole piece; never changed
-	request   *http.Request
+	name     string
+	template peer.Template
+	wire     *wire
+	sender   http.RoundTripper // the wire, or what is wrapped around it
+	token    func() string     // nil: none
+	plain    http.Header       // of requests for a whole piece; never changed
+	request  *http.Request
 }
 
 var _ peer.Peer = (*Peer)(nil)
@@ -34,31 +35,20 @@ func New(template peer.Template, cfg Config) (*Peer, error) {
 		return nil, err
 	}
 	cfg = cfg.withDefaults()
-	dialer := &net.Dialer{Timeout: cfg.DialTimeout}
-	protocols := new(http.Protocols)
-	protocols.SetHTTP1(true)
 	p := &Peer{
-		template: template,
-		dialer:   dialer,
-		plain:    http.Header{"User-Agent": {"recoverd"}, "Accept-Encoding": {"identity"}},
-		transport: &http.Transport{
-			Proxy:                  nil, // hazard 71: nothing from the environment
-			DialContext:            dialer.DialContext,
-			TLSClientConfig:        cfg.TLS,
-			TLSHandshakeTimeout:    cfg.TLSTimeout,
-			DisableCompression:     true, // hazard 70
-			MaxIdleConns:           cfg.Concurrency,
-			MaxIdleConnsPerHost:    cfg.Concurrency,
-			MaxConnsPerHost:        cfg.Concurrency,
-			IdleConnTimeout:        30 * time.Second,
-			ResponseHeaderTimeout:  cfg.AnswerTimeout,
-			MaxResponseHeaderBytes: cfg.MaxHeader,
-			ReadBufferSize:         16 << 10, // a small piece and its header in one read
-			Protocols:              protocols,
-		},
+		name: cfg.Name, template: template, wire: newWire(template.Scheme(), cfg), token: cfg.Token,
+		plain: http.Header{"User-Agent": {"recoverd"}, "Accept-Encoding": {"identity"}},
+	}
+	if p.name == "" {
+		p.name = template.Name()
+	}
+	p.sender = p.wire
+	if cfg.Wrap != nil {
+		p.sender = cfg.Wrap(p.wire)
 	}
 	if auth := template.Authorization(); auth != "" {
 		p.plain.Set("Authorization", auth)
+		p.token = nil
 	}
 	p.request = &http.Request{
 		Method: http.MethodGet, Host: template.Host(), Header: p.plain,
@@ -68,20 +58,29 @@ func New(template peer.Template, cfg Config) (*Peer, error) {
 }
 
 // Name implements peer.Peer.
-func (p *Peer) Name() string { return p.template.Name() }
+func (p *Peer) Name() string { return p.name }
 
-// Get implements peer.Peer. It uses the transport and no http.Client, so there
+// Get implements peer.Peer. It uses a transport and no http.Client, so there
 // is nothing that could follow a redirect, keep a cookie, or put the URL with
 // its query into an error.
 func (p *Peer) Get(ctx context.Context, piece syncer.Piece, from peer.Resume) (peer.Body, error) {
 	req := p.request.WithContext(ctx)
 	req.URL = p.template.Expand(piece)
-	if from.Offset > 0 {
+	token := ""
+	if p.token != nil {
+		token = p.token()
+	}
+	if from.Offset > 0 || token != "" {
 		req.Header = p.plain.Clone()
+	}
+	if token != "" {
+		req.Header.Set("Authorization", "Bearer "+token)
+	}
+	if from.Offset > 0 {
 		req.Header.Set("Range", "bytes="+strconv.FormatInt(from.Offset, 10)+"-")
 		req.Header.Set("If-Range", from.Validator)
 	}
-	resp, err := p.transport.RoundTrip(req)
+	resp, err := p.sender.RoundTrip(req)
 	if err != nil {
 		return peer.Body{}, classify(ctx, err)
 	}
@@ -96,7 +95,8 @@ func (p *Peer) Get(ctx context.Context, piece syncer.Piece, from peer.Resume) (p
 // classify says what a request without an answer tells about the peer. The
 // texts of these errors hold addresses, but never a URL.
 func classify(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
+	var judged *peer.Error
+	if ctx.Err() != nil || errors.As(err, &judged) {
 		return err
 	}
 	reason := recovery.PeerFailed
@@ -112,7 +112,7 @@ func classify(ctx context.Context, err error) error {
 
 // Probe implements peer.Peer: it opens a TCP connection, and closes it.
 func (p *Peer) Probe(ctx context.Context) error {
-	conn, err := p.dialer.DialContext(ctx, "tcp", p.template.Address())
+	conn, err := p.wire.dialer.DialContext(ctx, "tcp", p.template.Address())
 	if err != nil {
 		return err
 	}
@@ -121,6 +121,6 @@ func (p *Peer) Probe(ctx context.Context) error {
 
 // Close implements peer.Peer: it closes the idle connections.
 func (p *Peer) Close() error {
-	p.transport.CloseIdleConnections()
+	p.wire.close()
 	return nil
 }
