@@ -18,7 +18,6 @@ import (
 
 	"github.com/recoverd/recoverd/checkpoint"
 	"github.com/recoverd/recoverd/recovery/statusapi"
-	"github.com/recoverd/recoverd/syncer/peer"
 )
 
 // checked is what a look at one thing has found.
@@ -128,15 +127,6 @@ func printInspections(out io.Writer, found []checked, format string) error {
 		t.row("", "%s", plural(problems, "problem"))
 	}
 	return t.write(out, 0)
-}
-
-func checkPeers(_ context.Context, cfg *runConfig) (string, error) {
-	var problems []error
-	for _, text := range cfg.Peers {
-		_, err := peer.ParseTemplate(text)
-		problems = append(problems, err)
-	}
-	return plural(len(cfg.Peers), "template"), errors.Join(problems...)
 }
 
 // checkCatalog proves every byte of a file, and asks Postgres what it holds.

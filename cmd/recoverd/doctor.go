@@ -267,7 +267,7 @@ func askForSnapshots(ctx context.Context, base string) (list transfer.Document, 
 	if err != nil {
 		return list, err
 	}
-	response, err := plainClient().Do(request)
+	response, err := plainClient(nil).Do(request)
 	if err != nil {
 		return list, err
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/sha256"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -11,16 +12,17 @@ import (
 
 	"github.com/recoverd/recoverd/syncer"
 	"github.com/recoverd/recoverd/syncer/peer"
-	"github.com/recoverd/recoverd/syncer/peer/httppeer"
 )
 
 // peerPatience is how long a peer may take to answer a doctor.
 const peerPatience = 10 * time.Second
 
 // plainClient asks as peers are asked: no redirects, no proxy, nothing inflated.
-func plainClient() *http.Client {
+func plainClient(keys *tls.Config) *http.Client {
 	return &http.Client{
-		Transport:     &http.Transport{DisableCompression: true, DisableKeepAlives: true, MaxResponseHeaderBytes: 64 << 10},
+		Transport: &http.Transport{
+			TLSClientConfig: keys, DisableCompression: true, DisableKeepAlives: true, MaxResponseHeaderBytes: 64 << 10,
+		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 }
@@ -32,23 +34,27 @@ func (d *doctor) peers(ctx context.Context) {
 		d.add("peers", verdictWarn, "not asked: "+err.Error(), "")
 		return
 	}
-	piece := syncer.Piece{Blob: blob, Shard: shard}
+	opener, err := newPeerOpener(&d.cfg.peerConfig, nil)
+	if err != nil {
+		return // it is among the problems already
+	}
 	for _, text := range d.cfg.Peers {
-		template, err := peer.ParseTemplate(text)
+		p, err := opener.open(text, 1)
 		if err != nil {
-			continue // it is among the problems already
+			continue // this too
 		}
-		d.peer(ctx, template, piece)
+		d.peer(ctx, p, syncer.Piece{Blob: blob, Shard: shard})
+		_ = p.Close() // only asked
 	}
 }
 
-func (d *doctor) peer(ctx context.Context, template peer.Template, piece syncer.Piece) {
+func (d *doctor) peer(ctx context.Context, p *openedPeer, piece syncer.Piece) {
 	ctx, cancel := context.WithTimeout(ctx, peerPatience)
 	defer cancel()
 	began := time.Now()
-	err := fetchOne(ctx, template, piece)
+	err := fetchOne(ctx, p, piece)
 	took := time.Since(began).Round(time.Millisecond)
-	name := template.Name()
+	name := p.Name()
 	switch {
 	case errors.Is(err, errOtherBytes):
 		d.add("peer", verdictFail, fmt.Sprintf("%s: %v", name, err), "it lies or serves something else: take it off the list, and tell its operator")
@@ -56,19 +62,14 @@ func (d *doctor) peer(ctx context.Context, template peer.Template, piece syncer.
 		d.add("peer", verdictFail, fmt.Sprintf("%s: blob %v: %v", name, piece.Blob.ID, err), "is it up, is the template right, and should it have this blob?")
 	default:
 		d.ok("peer", "%s sent blob %v, %s, in %v", name, piece.Blob.ID, size(piece.Blob.Size), took)
-		d.clock(ctx, template, piece)
+		d.clock(ctx, p, piece)
 	}
 }
 
 var errOtherBytes = errors.New("other bytes than the catalog promises")
 
 // fetchOne fetches a blob and hashes it.
-func fetchOne(ctx context.Context, template peer.Template, piece syncer.Piece) (err error) {
-	p, err := httppeer.New(template, httppeer.Config{Concurrency: 1})
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, p.Close()) }()
+func fetchOne(ctx context.Context, p peer.Peer, piece syncer.Piece) error {
 	body, err := p.Get(ctx, piece, peer.Resume{})
 	if err != nil {
 		return err
@@ -90,15 +91,21 @@ const maxSkew = 30 * time.Second
 
 // clock compares this machine's clock with what a peer says the time is. Nothing here
 // depends on it but what people read.
-func (d *doctor) clock(ctx context.Context, template peer.Template, piece syncer.Piece) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodHead, template.Expand(piece).String(), nil)
+func (d *doctor) clock(ctx context.Context, p *openedPeer, piece syncer.Piece) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodHead, p.template.Expand(piece).String(), nil)
 	if err != nil {
 		return
 	}
-	if auth := template.Authorization(); auth != "" {
+	if auth := p.template.Authorization(); auth != "" {
 		request.Header.Set("Authorization", auth)
+	} else if p.config.Token != nil {
+		request.Header.Set("Authorization", "Bearer "+p.config.Token())
 	}
-	response, err := plainClient().Do(request)
+	var keys *tls.Config
+	if p.config.Keys != nil {
+		keys = p.config.Keys()
+	}
+	response, err := plainClient(keys).Do(request)
 	if err != nil {
 		return // it answered a moment ago, and need not know HEAD
 	}
@@ -108,6 +115,6 @@ func (d *doctor) clock(ctx context.Context, template peer.Template, piece syncer
 		return
 	}
 	if skew := time.Since(theirs).Round(time.Second); skew.Abs() > maxSkew {
-		d.add("clock", verdictWarn, fmt.Sprintf("%v apart from that of %s", skew.Abs(), template.Name()), "look at the time service of both: times in status and alerts depend on it")
+		d.add("clock", verdictWarn, fmt.Sprintf("%v apart from that of %s", skew.Abs(), p.Name()), "look at the time service of both: times in status and alerts depend on it")
 	}
 }

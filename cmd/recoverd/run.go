@@ -32,7 +32,6 @@ type runConfig struct {
 	StoreCreate      bool
 	Layout           string
 	Durability       string
-	Peers            []string
 	Listen           string
 	MetricsListen    string
 	AllowedHosts     []string
@@ -53,6 +52,7 @@ type runConfig struct {
 	LogFormat        string
 	LogLevel         string
 
+	peerConfig
 	followConfig
 	SnapshotPeers  []string
 	SnapshotAgree  int
@@ -70,7 +70,7 @@ func (c *runConfig) register(f *pflag.FlagSet) {
 	f.BoolVar(&c.StoreCreate, "store-create", true, "make the store and its shard directories while no progress claims them")
 	f.StringVar(&c.Layout, "layout", "auto", "of a new store: flat, fanout (a directory for each first two hex digits), or auto")
 	f.StringVar(&c.Durability, "durability", "auto", "how blobs are made durable: auto, syncfs or fdatasync")
-	f.StringArrayVar(&c.Peers, "peer", nil, "URL template of a peer, e.g. http://10.0.0.7:8080/{shard}/{id}; also {id_base64url}, {aa}, {piece} (repeatable, at least one)")
+	c.peerConfig.register(f)
 	f.StringVar(&c.Listen, "listen", "127.0.0.1:7070", "address of the page and the API: a loopback one, or any with --tls-...; empty for none")
 	f.StringVar(&c.MetricsListen, "metrics-listen", "", "any address that serves only /metrics, /livez and /readyz; empty for none")
 	f.StringArrayVar(&c.AllowedHosts, "allowed-host", nil, "further Host header that the status API answers to (repeatable)")

@@ -17,13 +17,12 @@ import (
 	"github.com/recoverd/recoverd/shards"
 	"github.com/recoverd/recoverd/syncer"
 	"github.com/recoverd/recoverd/syncer/peer"
-	"github.com/recoverd/recoverd/syncer/peer/httppeer"
 	"github.com/recoverd/recoverd/syncer/store"
 	"github.com/recoverd/recoverd/syncer/store/fs"
 )
 
-// node is everything a run consists of. This file is the only place that names
-// concrete types. What only reads is opened first, so that a mistake in the
+// node is everything a run consists of. This file, and peers.go for
+// peers, are the only places that name concrete types. What only reads is opened first, so that a mistake in the
 // configuration is told before anything is written.
 type node struct {
 	cfg        *runConfig
@@ -99,29 +98,6 @@ func (n *node) machineConfig() recovery.Config {
 		Placement: shards.Hashed, Slots: n.cfg.Concurrency, BytesInFlight: int64(n.cfg.BytesInFlight),
 		ParkAfter: n.cfg.ParkAfter, ParkedRetry: n.cfg.ParkedRetry, FollowInterval: n.cfg.FollowInterval,
 	}
-}
-
-func (n *node) openPeers(context.Context) error {
-	var peers []peer.Peer
-	for _, text := range n.cfg.Peers {
-		template, err := peer.ParseTemplate(text)
-		if err != nil {
-			return withCode(exitConfig, err)
-		}
-		// The worker bounds what is in flight, and that may change.
-		p, err := httppeer.New(template, httppeer.Config{Concurrency: worker.MaxConcurrency})
-		if err != nil {
-			return withCode(exitConfig, err)
-		}
-		peers = append(peers, p)
-	}
-	pool, err := peer.New(peer.Config{}, peers...)
-	if err != nil {
-		return withCode(exitConfig, err)
-	}
-	n.pool = pool
-	n.closeLater(pool)
-	return nil
 }
 
 func (n *node) openCheckpoint(context.Context) error {
