@@ -7,6 +7,8 @@ LINT     := .cache/bin/golangci-lint
 LINT_VER := v2.15.0
 NFPM     ?= $(CURDIR)/.cache/bin/nfpm
 NFPM_VER := v2.45.2
+VGW      := .cache/bin/versitygw
+VGW_VER  := v1.8.0
 FUZZTIME ?= 20s
 KILLS    ?= 120
 CUTS     ?= 20
@@ -40,8 +42,11 @@ $(LINT):
 race: ## the tests under the race detector (needs a C compiler)
 	CGO_ENABLED=1 $(GO) test -race ./...
 
-servers: ## tests against real servers (nginx, Postgres, Chromium, promtool); skipped with the reason where one is absent
-	$(GO) test ./cmd/recoverd ./recovery/statusapi/... ./recovery/catalog/... -run 'TestServers' -count=1 -v
+servers: $(VGW) ## tests against real servers (nginx, S3, registry, Postgres, Chromium, promtool); skipped with the reason where one is absent
+	$(GO) test ./cmd/recoverd ./recovery/statusapi/... ./recovery/catalog/... ./syncer/peer/... -run 'TestServers' -count=1 -v
+
+$(VGW): # the S3 server of the tests
+	GOBIN=$(CURDIR)/$(dir $@) $(GO) install github.com/versity/versitygw/cmd/versitygw@$(VGW_VER)
 
 crash: ## SIGKILLs over one recovery (KILLS), and, as root, power cuts of an ext4 (CUTS)
 	$(GO) test ./cmd/recoverd -run 'TestCrash' -count=1 -v -timeout 15m -kills=$(KILLS) -cuts=$(CUTS)
