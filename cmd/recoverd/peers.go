@@ -19,6 +19,7 @@ import (
 	"github.com/recoverd/recoverd/recovery/worker"
 	"github.com/recoverd/recoverd/syncer/peer"
 	"github.com/recoverd/recoverd/syncer/peer/httppeer"
+	"github.com/recoverd/recoverd/syncer/peer/s3peer"
 )
 
 // peerConfig is what `recoverd run` can be told about its peers. Each entry of the
@@ -32,7 +33,7 @@ type peerConfig struct {
 }
 
 func (c *peerConfig) register(f *pflag.FlagSet) {
-	f.StringArrayVar(&c.Peers, "peer", nil, "URL template of a peer, e.g. http://10.0.0.7:8080/{shard}/{id}; also {id_base64url}, {aa}, {piece} (repeatable, at least one)")
+	f.StringArrayVar(&c.Peers, "peer", nil, "URL template of a peer, e.g. http://10.0.0.7:8080/{shard}/{id}; also {id_base64url}, {aa}, {piece}; or s3://bucket/{id}?endpoint=URL&region=NAME (repeatable, at least one)")
 	f.StringArrayVar(&c.PeerCAs, "peer-ca", nil, "PEM file of who signs the certificates of https peers; HOST[:PORT]=FILE for one of them (repeatable; read again when it changes, as the next three)")
 	f.StringArrayVar(&c.PeerCerts, "peer-cert", nil, "PEM file of the certificate that https peers are shown, with its chain; HOST[:PORT]=FILE for one of them (repeatable)")
 	f.StringArrayVar(&c.PeerKeys, "peer-key", nil, "PEM file of its key; HOST[:PORT]=FILE for one of them (repeatable)")
@@ -80,6 +81,16 @@ type openedPeer struct {
 	config   httppeer.Config
 }
 
+// peerTemplate reads what --peer may be, and returns the template of its requests.
+func peerTemplate(text string) (t peer.Template, l *s3peer.Location, err error) {
+	if strings.HasPrefix(text, s3peer.Scheme) {
+		location, err := s3peer.Parse(text)
+		return location.Template(), &location, err
+	}
+	t, err = peer.ParseTemplate(text)
+	return t, nil, err
+}
+
 // peerOpener makes peers of their templates. Peers with the same files share what is
 // read of them. It connects to nothing.
 type peerOpener struct {
@@ -88,6 +99,7 @@ type peerOpener struct {
 
 	clients map[keyfile.ClientFiles]*keyfile.Kept[*tls.Config]
 	bearers map[string]*keyfile.Kept[string]
+	signers []*s3peer.Signer
 }
 
 // keyLook is the time between two looks at the files of peers.
@@ -118,7 +130,7 @@ func (h hostFiles) strangers(flag string, peers []string) error {
 	unknown := maps.Clone(h)
 	delete(unknown, "")
 	for _, text := range peers {
-		t, err := peer.ParseTemplate(text)
+		t, _, err := peerTemplate(text)
 		if err != nil {
 			continue // that is reported elsewhere
 		}
@@ -135,7 +147,7 @@ func (h hostFiles) strangers(flag string, peers []string) error {
 
 // open makes a peer with a bound on its connections.
 func (o *peerOpener) open(text string, connections int) (*openedPeer, error) {
-	template, err := peer.ParseTemplate(text)
+	template, location, err := peerTemplate(text)
 	if err != nil {
 		return nil, err
 	}
@@ -143,7 +155,14 @@ func (o *peerOpener) open(text string, connections int) (*openedPeer, error) {
 	if p.config.Keys, err = o.keysFor(template); err != nil {
 		return nil, fmt.Errorf("peer %s: %w", template.Name(), err)
 	}
-	if p.config.Token, err = o.tokenFor(template); err != nil {
+	if location != nil {
+		signer, err := s3peer.NewSigner(*location, o.trouble)
+		if err != nil {
+			return nil, fmt.Errorf("peer %s: %w", location.Name(), err)
+		}
+		o.signers = append(o.signers, signer)
+		p.config.Name, p.config.Wrap = location.Name(), signer.Wrap
+	} else if p.config.Token, err = o.tokenFor(template); err != nil {
 		return nil, fmt.Errorf("peer %s: %w", template.Name(), err)
 	}
 	p.Peer, err = httppeer.New(template, p.config)
@@ -209,8 +228,9 @@ func onLoopback(t peer.Template) bool {
 }
 
 // doubts reports what is wrong with the files of the opened peers, though they could be
-// read: certificates out of their time, and secrets that everybody may read.
-func (o *peerOpener) doubts(now time.Time) error {
+// read: certificates out of their time, files without keys, and secrets that everybody may
+// read.
+func (o *peerOpener) doubts(ctx context.Context, now time.Time) error {
 	var problems []error
 	for files := range o.clients {
 		problems = append(problems, files.Check(now))
@@ -218,10 +238,13 @@ func (o *peerOpener) doubts(now time.Time) error {
 	for path := range o.bearers {
 		problems = append(problems, keyfile.Exposed(path))
 	}
+	for _, signer := range o.signers {
+		problems = append(problems, signer.Check(ctx))
+	}
 	return errors.Join(problems...)
 }
 
-func (n *node) openPeers(context.Context) error {
+func (n *node) openPeers(ctx context.Context) error {
 	opener, err := newPeerOpener(&n.cfg.peerConfig, n.tellPeerFiles)
 	if err != nil {
 		return withCode(exitConfig, err)
@@ -235,7 +258,7 @@ func (n *node) openPeers(context.Context) error {
 		}
 		peers = append(peers, p.Peer)
 	}
-	if err := opener.doubts(time.Now()); err != nil {
+	if err := opener.doubts(ctx, time.Now()); err != nil {
 		n.log.Warn().Str("error", err.Error()).Msg("key or token files of peers are used, and should not be as they are")
 	}
 	pool, err := peer.New(peer.Config{}, peers...)
@@ -256,7 +279,7 @@ func (n *node) tellPeerFiles(err error) {
 }
 
 // checkPeers opens the peers, which connects to nothing.
-func checkPeers(_ context.Context, cfg *runConfig) (string, error) {
+func checkPeers(ctx context.Context, cfg *runConfig) (string, error) {
 	opener, err := newPeerOpener(&cfg.peerConfig, nil)
 	if err != nil {
 		return "", err
@@ -269,7 +292,7 @@ func checkPeers(_ context.Context, cfg *runConfig) (string, error) {
 			problems = append(problems, err)
 			continue
 		}
-		if path, _ := opener.tokens.of(p.template); path != "" && p.config.Token == nil {
+		if path, _ := opener.tokens.of(p.template); path != "" && p.config.Token == nil && p.config.Wrap == nil {
 			untold++
 		}
 		problems = append(problems, p.Close())
@@ -278,5 +301,5 @@ func checkPeers(_ context.Context, cfg *runConfig) (string, error) {
 	if untold > 0 {
 		note += fmt.Sprintf("; %d get no token: over plain http, or with user info", untold)
 	}
-	return note, errors.Join(append(problems, opener.doubts(time.Now()))...)
+	return note, errors.Join(append(problems, opener.doubts(ctx, time.Now()))...)
 }

@@ -142,6 +142,10 @@ the file. The file is read again when it changes and at SIGHUP: --log-level,
 --concurrency, --bytes-in-flight and --bwlimit are then in force at once, and the
 log names what needs a restart.
 
+Anything that serves blobs can be a peer: a web server over a store, recoverd serve,
+an OCI registry, a bucket. OPERATIONS.md has the template for each, under Peers, and
+what keys and tokens each is shown.
+
 The first SIGTERM or SIGINT lets blobs in flight end for --stop-grace and saves;
 the second leaves at once, and costs what was in flight.`,
 		Args: noArgs,

@@ -235,7 +235,7 @@ func TestRequestToABucket(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "keys")
 	writeKeys(t, path, "AKIA", "hush\naws_session_token = session")
 	for _, text := range []string{"?region=eu-west-1&keys=" + path, "?keys=none"} {
-		pool := peertest.NewPool(t, peer.Config{}, newPeerWith(t, "s3://blobs/{id}"+text+"&endpoint="+b.URL, nil))
+		pool := peertest.NewPool(t, peer.Config{}, newPeerWith(t, "s3://blobs/{id}"+text+"&endpoint="+b.URL))
 		if _, err := pool.Fetch(t.Context(), piece, peertest.NewSink(piece)); err != nil {
 			t.Fatal(err)
 		}

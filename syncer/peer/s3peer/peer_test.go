@@ -41,18 +41,21 @@ func newPeer(t testing.TB, endpoint, key string) peer.Peer {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "keys")
 	writeKeys(t, path, s3test.AccessKey, s3test.SecretKey)
-	return newPeerWith(t, "s3://blobs/"+key+"?endpoint="+endpoint+"&keys="+path, nil)
+	return newPeerWith(t, "s3://blobs/"+key+"?endpoint="+endpoint+"&keys="+path)
 }
 
-func newPeerWith(t testing.TB, text string, trouble func(error)) peer.Peer {
+func newPeerWith(t testing.TB, text string) peer.Peer {
 	t.Helper()
 	l, err := s3peer.Parse(text)
 	if err != nil {
 		t.Fatal(err)
 	}
+	signer, err := s3peer.NewSigner(l, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
 	p, err := httppeer.New(l.Template(), httppeer.Config{
-		DialTimeout: 2 * time.Second, AnswerTimeout: time.Second, Concurrency: 8,
-		Name: l.Name(), Wrap: s3peer.NewSigner(l, trouble).Wrap,
+		DialTimeout: 2 * time.Second, AnswerTimeout: time.Second, Concurrency: 8, Name: l.Name(), Wrap: signer.Wrap,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -136,7 +139,7 @@ func TestServersRefusals(t *testing.T) {
 		{"another region", "s3://blobs/{id}?endpoint=" + g.URL + "&region=eu-west-1&keys=" + right, "AuthorizationHeaderMalformed"},
 		{"no such bucket", "s3://none/{id}?endpoint=" + g.URL + "&keys=" + right, "NoSuchBucket"},
 	} {
-		pool := peertest.NewPool(t, peer.Config{}, newPeerWith(t, c.text, nil))
+		pool := peertest.NewPool(t, peer.Config{}, newPeerWith(t, c.text))
 		_, err := pool.Fetch(t.Context(), piece, peertest.NewSink(piece))
 		var failed *syncer.FetchError
 		if !errors.As(err, &failed) || failed.Reason() != recovery.PeerFailed || !strings.Contains(err.Error(), c.code) {

@@ -171,7 +171,7 @@ func fromFile(path, profile string) func(context.Context) (credentials.Value, er
 		value, err := provider.RetrieveWithCredContext(&credentials.CredContext{Context: ctx, Client: roleClient()})
 		var file *fs.PathError
 		switch {
-		case err == nil:
+		case err == nil && value.AccessKeyID != "" && value.SecretAccessKey != "":
 			return value, nil
 		case path == "" && !anyThere(sharedFiles()):
 			return value, errNothing

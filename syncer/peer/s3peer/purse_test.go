@@ -198,3 +198,48 @@ func TestChain(t *testing.T) {
 	t.Setenv("AWS_SECRET_ACCESS_KEY", "hush")
 	wants("the environment", "environment", "")
 }
+
+// What is wrong with a file of keys is found before a request, and not quoted.
+func TestKeysFileIsChecked(t *testing.T) {
+	bare(t)
+	path := filepath.Join(t.TempDir(), "keys")
+	check := func(options string) error {
+		t.Helper()
+		l, err := Parse("s3://blobs/{id}?" + options)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := NewSigner(l, nil)
+		if err != nil {
+			return err
+		}
+		return s.Check(t.Context())
+	}
+	for _, tc := range []struct {
+		text    string
+		mode    os.FileMode
+		options string
+		want    string // empty: all is well
+	}{
+		{"", 0, "keys=" + path, "no such file"},
+		{"", 0, "keys=none", ""},
+		{"", 0, "keys=chain", ""},
+		{keysText("a"), 0o600, "keys=" + path, ""},
+		{keysText("a"), 0o644, "keys=" + path, "may be read by everybody"},
+		{keysText("a"), 0o600, "profile=other&keys=" + path, "lacks the profile"},
+		{"[default]\nhush\n", 0o600, "keys=" + path, "cannot be read"},
+		{"[default]\naws_access_key_id = hush\n", 0o600, "keys=" + path, "or its keys"},
+		{"[default]\n", 0o600, "keys=" + path, "or its keys"},
+	} {
+		if tc.mode != 0 {
+			write(t, path, tc.text)
+			if err := os.Chmod(path, tc.mode); err != nil {
+				t.Fatal(err)
+			}
+		}
+		err := check(tc.options)
+		if (err == nil) != (tc.want == "") || err != nil && (!strings.Contains(err.Error(), tc.want) || strings.Contains(err.Error(), "hush")) {
+			t.Errorf("%q, %o, %s: %v, want %q", tc.text, tc.mode, tc.options, err, tc.want)
+		}
+	}
+}

@@ -2,12 +2,17 @@ package s3peer
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net/http"
+	"os"
 
+	"github.com/minio/minio-go/v7/pkg/credentials"
 	"github.com/minio/minio-go/v7/pkg/signer"
 
 	"github.com/recoverd/recoverd/recovery"
+	"github.com/recoverd/recoverd/recovery/keyfile"
 	"github.com/recoverd/recoverd/syncer/peer"
 )
 
@@ -18,35 +23,46 @@ const noBody = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855
 // goroutines.
 type Signer struct {
 	region string
-	purse  *purse // nil: requests are not signed
+	purse  *purse                                           // nil: requests are not signed
+	check  func(context.Context) (credentials.Value, error) // reads the file that was named; or nil
 }
 
-// NewSigner returns a signer. Nothing is read and nobody asked before the first
-// request. trouble, if not nil, is told why credentials that have changed cannot be
-// used, once for each text, and nil when that is over; from any goroutine.
-func NewSigner(l Location, trouble func(error)) *Signer {
+// NewSigner returns a signer. A file that the location names must be there; nothing else
+// is read, and nobody asked, before the first request. trouble, if not nil, is told why
+// credentials cannot be had, once for each text, and nil when that is over; from any
+// goroutine.
+func NewSigner(l Location, trouble func(error)) (*Signer, error) {
 	s := &Signer{region: l.region}
-	if l.keys != keysNone {
-		s.purse = newPurse(l.keys, l.profile, trouble)
+	if l.keys == keysNone {
+		return s, nil
 	}
-	return s
+	if l.keys != keysChain {
+		if _, err := os.Stat(l.keys); err != nil {
+			return nil, fmt.Errorf("keys: %w", err)
+		}
+		s.check = fromFile(l.keys, l.profile)
+	}
+	s.purse = newPurse(l.keys, l.profile, trouble)
+	return s, nil
 }
 
-// Check reports whether there are credentials now. It may ask for those of a role.
+// Check reports what is wrong with the files that credentials are read from: one that
+// the location names and that holds none, and those that everybody may read.
 func (s *Signer) Check(ctx context.Context) error {
-	if s.purse == nil {
-		return nil
+	var problems []error
+	if s.check != nil {
+		if _, err := s.check(ctx); err != nil {
+			problems = append(problems, fmt.Errorf("%s: %w", s.purse.paths[0], err))
+		}
 	}
-	_, err := s.purse.get(ctx)
-	return err
-}
-
-// Files lists the files that credentials are read from.
-func (s *Signer) Files() []string {
-	if s.purse == nil {
-		return nil
+	if s.purse != nil {
+		for _, path := range s.purse.paths {
+			if err := keyfile.Exposed(path); !errors.Is(err, fs.ErrNotExist) {
+				problems = append(problems, err)
+			}
+		}
 	}
-	return s.purse.paths
+	return errors.Join(problems...)
 }
 
 // Wrap returns what signs requests and sends them with inner.
