@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -55,12 +56,14 @@ func fetch(t *testing.T, piece syncer.Piece, b *bucket) ([]byte, error) {
 func TestHostileBucket(t *testing.T) {
 	piece, content := peertest.NewPiece(1, wantedSize)
 	_, other := peertest.NewPiece(2, wantedSize)
+	var most atomic.Int64 // bytes that were got rid of in one answer
 	endless := func(status int, begin string) http.HandlerFunc {
 		return func(w http.ResponseWriter, _ *http.Request) {
 			w.WriteHeader(status)
-			_, err := fmt.Fprint(w, begin)
-			for err == nil {
-				_, err = w.Write(bytes.Repeat([]byte("<x>hush</x>"), 1000))
+			n, err := fmt.Fprint(w, begin)
+			for sum := int64(n); err == nil; sum += int64(n) {
+				n, err = w.Write(bytes.Repeat([]byte("<x>hush</x>"), 1000))
+				most.Store(max(most.Load(), sum))
 			}
 		}
 	}
@@ -112,6 +115,9 @@ func TestHostileBucket(t *testing.T) {
 		}
 		if n := len(b.requests()); n != 1 {
 			t.Errorf("%s: asked %d times", c.name, n)
+		}
+		if n := most.Swap(0); n > 16<<20 { // the sockets hold some of it
+			t.Errorf("%s: %d bytes were taken", c.name, n)
 		}
 	}
 	if _, err := fetch(t, piece, serveBucket(t, objects(peertest.Far{piece.Blob.ID: content}))); err != nil {

@@ -93,7 +93,7 @@ func find(t testing.TB) string {
 	if err == nil && info.Main.Path == module && info.Main.Version == version {
 		return program
 	}
-	why := fmt.Sprintf("%s is not versitygw %s: make .cache/bin/versitygw builds it (%v)", program, version, err)
+	why := fmt.Sprintf("%s is not versitygw %s: remove what is there, and run make .cache/bin/versitygw (%v)", program, version, err)
 	if os.Getenv("RECOVERD_REQUIRE_SERVERS") != "" {
 		t.Fatal(why)
 	}
