@@ -302,7 +302,7 @@ func TestFaultWhileRecovering(t *testing.T) {
 }
 
 // Hazard 43: an OS error on any read is returned, and no older copy is used.
-func TestOSErrorIsNotDamage(t *testing.T) {
+func TestAnOSErrorTakenForCorruption(t *testing.T) {
 	dir := t.TempDir()
 	s := mustOpen(t, dir)
 	if err := errors.Join(s.Save(recordtest.Full()), s.Close()); err != nil {

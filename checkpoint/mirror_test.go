@@ -36,7 +36,7 @@ func TestTornFirstWrite(t *testing.T) {
 }
 
 // Hazard 42.
-func TestRightChecksumWrongContent(t *testing.T) {
+func TestARecordWhoseChecksumIsRightAndWhoseContentDoesNotDecode(t *testing.T) {
 	dir := t.TempDir()
 	s := mustOpen(t, dir)
 	older := recordtest.Full()
@@ -63,7 +63,7 @@ func TestRightChecksumWrongContent(t *testing.T) {
 }
 
 // Hazard 44: the slot of the newest record is never the next one to be written.
-func TestNextWriteSparesTheNewest(t *testing.T) {
+func TestFailedWriteMovesTheSequenceOn(t *testing.T) {
 	dir := t.TempDir()
 	s := mustOpenFast(t, dir)
 	h := recordtest.NewHistory(5, 3)

@@ -197,7 +197,7 @@ func TestBitRotRollback(t *testing.T) {
 }
 
 // Hazard 48: the commit reports an error and is on disk all the same.
-func TestFailedCommitThatIsOnDisk(t *testing.T) {
+func TestAFailedCommitThatIsOnDiskAllTheSame(t *testing.T) {
 	dir := t.TempDir()
 	f := osFS()
 	failing := false
@@ -350,4 +350,37 @@ func must(t *testing.T, err error) {
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// Hazard 58: an operator puts a database of yesterday back beside today's mirror.
+// The higher sequence number wins, and the next save ends the disagreement.
+func TestRestoringOneOfTwoStoresThatAreComparedAtStart(t *testing.T) {
+	dir := t.TempDir()
+	s := mustOpen(t, dir)
+	yesterday := recordtest.Full()
+	must(t, errors.Join(s.Reset(yesterday), s.Close()))
+	kept := readAll(t, dir)[databaseName]
+
+	s = mustOpen(t, dir)
+	today := recordtest.Full()
+	for range 5 {
+		today.Progress.Counters.Looked++
+		must(t, s.Save(today))
+	}
+	must(t, s.Close())
+	writeAll(t, dir, map[string][]byte{databaseName: kept})
+
+	s = mustOpen(t, dir)
+	got, report, err := s.Load()
+	if diff := recordtest.Diff(today, got); err != nil || diff != "" || report.Source == SourceDatabase {
+		t.Errorf("%v, from %v\n%s", err, report.Source, diff)
+	}
+	today.Progress.Counters.Looked++
+	must(t, errors.Join(s.Save(today), s.Close()))
+	s = mustOpen(t, dir)
+	got, report, err = s.Load()
+	if diff := recordtest.Diff(today, got); err != nil || diff != "" || report.Note() != "" {
+		t.Errorf("they still disagree: %v, %q\n%s", err, report.Note(), diff)
+	}
+	must(t, s.Close())
 }

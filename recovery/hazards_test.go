@@ -1,23 +1,20 @@
 package recovery_test
 
 import (
-	"fmt"
 	"go/parser"
 	"go/token"
 	"os"
 	"path"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
+	"unicode"
 
 	"github.com/google/go-cmp/cmp"
 )
-
-// coveredHazards are the hazards that must have a test by now; the rest are added as
-// the parts they belong to are written. Ranges include both ends.
-const coveredHazards = "1-67, 69-95"
 
 // Each hazard is a named test (testdata/HAZARDS.md). A test says which ones it is in
 // a comment: "Hazard N", "Hazards N, M" or "Hazards N and M"; a scenario script in a
@@ -35,15 +32,69 @@ func TestEveryHazardHasATest(t *testing.T) {
 		}
 		tested[m.number] = true
 	}
-	var missing []string
-	for _, n := range numbers(t, coveredHazards) {
+	for n, text := range hazards {
 		if !tested[n] {
-			missing = append(missing, fmt.Sprintf("%d. %s", n, hazards[n]))
+			t.Errorf("no test or scenario names hazard %d: %s", n, text)
 		}
 	}
-	if len(missing) > 0 {
-		t.Errorf("no test or scenario names\n%s", strings.Join(missing, "\n"))
+}
+
+// Every hazard has a test, or a scenario, whose name is its title: it begins with the
+// hazard's first four words, or with all up to its first stop if they are fewer.
+func TestEveryHazardHasATestOfItsName(t *testing.T) {
+	names := testNames(t)
+	for n, text := range readHazards(t) {
+		least, whole := titleOf(text)
+		if !slices.ContainsFunc(names, func(name string) bool {
+			return len(name) >= len(least) && strings.HasPrefix(whole, name)
+		}) {
+			t.Errorf("no test is named after hazard %d: %s (it would begin Test, then %s)", n, text, least)
+		}
 	}
+}
+
+// titleOf returns the letters and digits of the least that a name must hold, and of
+// the whole text. What stands in parentheses counts in neither.
+func titleOf(text string) (least, whole string) {
+	text = regexp.MustCompile(`\s*\([^)]*\)`).ReplaceAllString(text, "")
+	title := regexp.MustCompile(`(?:[:;,]|\.)(?:\s|$)`).Split(strings.ReplaceAll(text, " ...", ""), 2)[0]
+	words := strings.Fields(title)
+	return plain(strings.Join(words[:min(len(words), 4)], "")), plain(text)
+}
+
+// plain keeps letters and digits, in lower case.
+func plain(text string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsLetter(r) || unicode.IsDigit(r) {
+			return unicode.ToLower(r)
+		}
+		return -1
+	}, text)
+}
+
+// testNames returns the plain names of all tests, of those that others call, and the
+// titles of all scenarios.
+func testNames(t *testing.T) (names []string) {
+	t.Helper()
+	function := regexp.MustCompile(`(?m)^func (?:Test|test)(?:Servers(?:Postgres|Page)?|Crash)?([A-Z]\w*)\(`)
+	title := regexp.MustCompile(`(?m)^# hazard \d+: (.+)$`)
+	walkModule(t, func(name string) {
+		pattern := title
+		switch {
+		case strings.HasSuffix(name, "_test.go"), strings.HasSuffix(name, ".go") && isSuite(path.Dir(name)):
+			pattern = function
+		case path.Base(path.Dir(name)) != "testdata" || path.Ext(name) != ".txt" && path.Ext(name) != ".txtar":
+			return
+		}
+		text, err := os.ReadFile(filepath.Join(moduleRoot, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range pattern.FindAllStringSubmatch(string(text), -1) {
+			names = append(names, plain(m[1]))
+		}
+	})
+	return names
 }
 
 // readHazards returns each hazard's text, title first, by its number.

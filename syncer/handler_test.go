@@ -133,7 +133,7 @@ func TestCancelledReasons(t *testing.T) {
 
 // Hazards 69, 70 and 75: whatever a peer sends in place of the blob goes nowhere
 // near its name.
-func TestPageForTheBrowser(t *testing.T) {
+func TestAPageForTheBrowser(t *testing.T) {
 	for name, body := range map[string]string{
 		"short body":  string(content(0)[:5]),
 		"empty body":  "",
@@ -155,7 +155,7 @@ func TestPageForTheBrowser(t *testing.T) {
 }
 
 // Hazard 73.
-func TestDripOfOneByteASecond(t *testing.T) {
+func TestADripOfOneByteASecond(t *testing.T) {
 	inWorld(t, func(c *Config) { c.Deadline, c.MinSpeed = 5*time.Second, 4 }, func(t *testing.T, w *world, h *Handler) {
 		w.instead = func(ctx context.Context, p Piece, sink Sink) (string, error) {
 			for i := 0; ; i++ {
@@ -282,7 +282,7 @@ func TestSlowDiskHoldsBackTheFetchers(t *testing.T) {
 
 // Hazard 45. Every later request is answered at once, also where the piece is
 // under its name: nothing says that the name is durable.
-func TestFsyncFailedTriedAgain(t *testing.T) {
+func TestFsyncFailed(t *testing.T) {
 	inWorld(t, nil, func(t *testing.T, w *world, h *Handler) {
 		w.serve(2)
 		names := false

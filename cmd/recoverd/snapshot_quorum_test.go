@@ -87,8 +87,8 @@ next:
 	return false
 }
 
-// TestNothingToCompare: a check that has nothing to compare fails. Hazard 64.
-func TestNothingToCompare(t *testing.T) {
+// A check that has nothing to compare fails. Hazard 64.
+func TestADeterminismCheckThatPassesWhenThereIsNothingToCompare(t *testing.T) {
 	f := newFolder(t)
 	a := f.copy("a.rsnap", goldenOurs, -1)
 	for name, tc := range map[string]struct {

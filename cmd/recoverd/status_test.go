@@ -119,7 +119,7 @@ func TestStatusOfARunningDaemon(t *testing.T) {
 }
 
 // Hazard 39. No daemon is said as such, with the time of what is known.
-func TestNotRunningIsNotDone(t *testing.T) {
+func TestNoTaskIsRunningReadAsDone(t *testing.T) {
 	dir := savedProgress(t)
 	text, code, err := verb(t, "status", "--state-dir", dir)
 	if code != exitOK {

@@ -53,7 +53,7 @@ func (p *process) settledShards() []worker.ShardProgress {
 
 // Hazard 36. No shard is done while it is empty; what is told is right in the middle
 // of a pass, after a restart in the middle, in later passes, and at the end.
-func TestShardsReadyWhileTheyAreEmpty(t *testing.T) {
+func TestNOfNShardsReadyWhileTheyAreEmpty(t *testing.T) {
 	inWorld(t, 300, func(t *testing.T, w *world) {
 		w.own.owned = "0,2-3"
 		p := w.start(limits(4, 1), taking(time.Second), func(s *setup) { s.worker.Machine.PageRows = 16 })

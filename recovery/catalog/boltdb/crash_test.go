@@ -181,10 +181,10 @@ func (r *recorder) syncDir(dir string) error {
 	return errors.Join(r.did1("flush the directory"), r.realDisk.syncDir(dir))
 }
 
-// TestBytesBeforeName: the bytes are durable before they have the name, and the
+// The bytes are durable before they have the name, and the
 // name before Restore returns; a step that fails ends the restore with what was
 // there still there. Hazards 45 and 46.
-func TestBytesBeforeName(t *testing.T) {
+func TestFileMadeWithoutADirectoryFsync(t *testing.T) {
 	state := catalogtest.RandomTables(1, 50)
 	order := []string{"flush the bytes", "rename", "flush the directory"}
 	good := &recorder{}

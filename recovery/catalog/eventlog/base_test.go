@@ -130,7 +130,7 @@ func TestImportedBase(t *testing.T) {
 
 // Hazard 52: the label is read with the data: a snapshot that is made while events
 // come is named by what is in it.
-func TestLabelTakenFromTheTrigger(t *testing.T) {
+func TestALabelTakenFromTheTrigger(t *testing.T) {
 	seed := uint64(21)
 	cfg := quiet(filepath.Join(tempDir(t), "catalog"))
 	events := historyEvents(seed, 300)

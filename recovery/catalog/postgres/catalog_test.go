@@ -23,14 +23,14 @@ func TestServersPostgres(t *testing.T) {
 	}{
 		{"the contract", "replica", testCatalog},
 		{"restore is the state", both, testRestoreIsTheState}, {"incremental", "replica", testIncremental},
-		{"truncate cascade", "replica", testTruncateCascade}, {"data wiped and position kept", both, testDataWipedAndPositionKept},
+		{"truncate cascade", "replica", testTruncateCascadeOverEverything}, {"data wiped and position kept", both, testDataWipedAndPositionKept},
 		{"schemas", "replica", testSchemas}, {"refused", both, testRefused},
 		{"unordered", both, testUnordered}, {"the lock", "replica", testTheLock}, {"lost lock", "replica", testLostLock},
-		{"statements on a busy connection", "replica", testStatementsOnABusyConnection},
+		{"statements on a busy connection", "replica", testStatementsOnAConnectionWhoseRowsAreStillOpen},
 		{"kept while read", "replica", testKeptWhileRead}, {"read error means gone", "replica", testReadErrorMeansGone},
 		{"a long read transaction", "replica", testALongReadTransaction}, {"reader", "replica", testReader},
 		{"foreign", "replica", testForeign}, {"comes later", "replica", testComesLater}, {"damaged", "replica", testDamaged},
-		{"away", "replica", testAway}, {"left unlogged", both, testLeftUnlogged},
+		{"away", "replica", testAway}, {"left unlogged", both, testTablesLeftUnloggedAreEmptyAfterTheNextCrash},
 	}
 	all := levels()
 	if !required() {

@@ -120,7 +120,7 @@ func testDataWipedAndPositionKept(t *testing.T, server *postgrestest.Server) {
 //
 // Nothing is ever altered to be logged: rows are copied from unlogged spools into
 // tables that were made logged, so that no order of foreign keys is to be kept.
-func testLeftUnlogged(t *testing.T, server *postgrestest.Server) {
+func testTablesLeftUnloggedAreEmptyAfterTheNextCrash(t *testing.T, server *postgrestest.Server) {
 	old, next := catalogtest.RandomTables(1, 500), catalogtest.RandomTables(2, 900)
 	mustRestore(t, server, old, Config{})
 	server.Crash()
@@ -184,7 +184,7 @@ func currentOf(t testing.TB, conn *pgx.Conn) generation {
 // Statements on a connection whose rows are open, and rows that end with an
 // error: neither is overlooked. A restore whose spool cannot be read to its end
 // fails, and so does what else is done on a busy connection. Hazard 63.
-func testStatementsOnABusyConnection(t *testing.T, server *postgrestest.Server) {
+func testStatementsOnAConnectionWhoseRowsAreStillOpen(t *testing.T, server *postgrestest.Server) {
 	conn := server.Connect(t)
 	old, next := catalogtest.RandomTables(1, 100), catalogtest.RandomTables(2, 15_000) // more than sockets hold
 	mustRestore(t, server, old, Config{})
@@ -224,7 +224,7 @@ func testStatementsOnABusyConnection(t *testing.T, server *postgrestest.Server) 
 
 // Restoring changes no setting of the server, a database or a role, and no
 // session but its own. Hazard 62.
-func TestServersPostgresServerWideTuning(t *testing.T) {
+func TestServersPostgresServerWideTuningThatOutlivedTheRestore(t *testing.T) {
 	patient(t)
 	server := postgrestest.Start(t, postgrestest.Config{Settings: []string{"synchronous_commit = off", "fsync = off"}})
 	settings := func() []string {

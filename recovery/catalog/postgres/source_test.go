@@ -19,7 +19,7 @@ import (
 // A neighbour's tables are never touched: in other schemas, in ours, with a name
 // that ours might have, or bound to ours by a foreign key or a view. What such a
 // bond keeps from being dropped is named, and in nobody's way. Hazard 60.
-func testTruncateCascade(t *testing.T, server *postgrestest.Server) {
+func testTruncateCascadeOverEverything(t *testing.T, server *postgrestest.Server) {
 	conn := server.Connect(t)
 	mustRestore(t, server, catalogtest.RandomTables(1, 50), Config{})
 	g := currentOf(t, conn)

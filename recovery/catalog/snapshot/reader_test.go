@@ -16,9 +16,9 @@ import (
 	"github.com/recoverd/recoverd/recovery"
 )
 
-// TestTrustedLengths: numbers in an adversary's file, whose every checksum is
+// Numbers in an adversary's file, whose every checksum is
 // right, are bounded before anything is allocated. Hazard 65.
-func TestTrustedLengths(t *testing.T) {
+func TestLengthsFromAFileTrustedBeforeTheyAreBounded(t *testing.T) {
 	full := state(2000)
 	incr := state(2000)
 	incr.head.Base = &recovery.Ancestor{Position: 1}

@@ -223,8 +223,8 @@ func TestFullDiskWithChunks(t *testing.T) {
 	}
 }
 
-// TestCloseErrorDropped: it must not be: the file cannot be flushed, closed or renamed. Hazard 47.
-func TestCloseErrorDropped(t *testing.T) {
+// It must not be: the file cannot be flushed, closed or renamed. Hazard 47.
+func TestClosesErrorDropped(t *testing.T) {
 	for name, spoil := range map[string]func(*pending) error{
 		"closed under it": func(p *pending) error { return p.File.Close() },
 		"a directory is in the way": func(p *pending) error {

@@ -41,7 +41,7 @@ func TestServersPage(t *testing.T) {
 	}{
 		{"states", states},
 		{"N of N shards ready while they are empty", shardsReadyWhileEmpty},
-		{"progress moves backwards", progressMovesBackwards},
+		{"progress moves backwards", testAProgressFigureThatRestartsAtEveryPass},
 		{"counts of failures with no list", failuresAreListed},
 		{"no task is running read as done", noTaskIsNotDone},
 		{"a pause that is forgotten", pauseIsForgotten},

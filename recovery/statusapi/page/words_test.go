@@ -152,7 +152,7 @@ func shardsReadyWhileEmpty(t *testing.T, browser context.Context) {
 // Hazard 37: a progress figure that restarts at every pass, or moves backwards. A
 // figure of a pass is called one, what earlier passes did stays done, and the
 // page says why a figure began again.
-func progressMovesBackwards(t *testing.T, browser context.Context) {
+func testAProgressFigureThatRestartsAtEveryPass(t *testing.T, browser context.Context) {
 	first := draining()
 	first.list, first.doc.Unsettled = nil, recovery.UnsettledCounts{}
 	d := startDaemon(t, first)

@@ -250,7 +250,7 @@ func TestOneAttemptAtATime(t *testing.T) {
 
 // Hazard 53: the old snapshot deleted before the new one is durable; pruning
 // after a failed creation.
-func TestNothingIsPrunedAfterAFailure(t *testing.T) {
+func TestTheOldSnapshotDeletedBeforeTheNewOneIsDurable(t *testing.T) {
 	a := newArchive(t, "")
 	for p := uint64(1); p < 5; p++ {
 		create(t, a, state{position: p}, 0)

@@ -60,7 +60,7 @@ func TestPlan(t *testing.T) {
 
 // Hazard 55: a newer full snapshot without increments chosen over an older one
 // that reaches further.
-func TestNewerFullThatReachesLess(t *testing.T) {
+func TestANewerFullSnapshotWithoutIncrementsChosenOverAnOlderOneThatReachesFurther(t *testing.T) {
 	old, young := full(10), full(20)
 	list := []Entry{young, old, incr(old, 25)}
 	p, err := MakePlan(list, Range{}, Latest)
@@ -159,7 +159,7 @@ func TestDamaged(t *testing.T) {
 
 // Hazard 56: two snapshots of one position with different digests: stop and
 // name both, or take the one asked for.
-func TestTwoDigestsOfOnePosition(t *testing.T) {
+func TestTwoSnapshotsOfOnePositionWithDifferentDigests(t *testing.T) {
 	base := full(10)
 	for name, pair := range map[string][2]Entry{
 		"full":         {full(20), full(20, "x")},

@@ -53,7 +53,7 @@ func TestRetain(t *testing.T) {
 
 // Hazard 67: retention that counts incomplete ones, or deletes the one being
 // read.
-func TestRetentionCountsWhatIsWhole(t *testing.T) {
+func TestRetentionThatCountsIncompleteOnes(t *testing.T) {
 	f10, f20, f30, f40 := full(10), full(20), full(30), full(40)
 	broken := []Entry{
 		f10, f20, as(Damaged, f30), in(4, as(Incomplete, f40)), as(Unreadable, full(50)), full(60), full(60, "x"),

@@ -232,7 +232,7 @@ func TestCancelledFetchGoesOn(t *testing.T) {
 
 // Hazard 57: a torn piece is fetched again, and pieces that are right are used
 // whatever they were fetched for: by digest, not by name.
-func TestReuseByDigest(t *testing.T) {
+func TestChunkReuseByFileName(t *testing.T) {
 	from := newArchive(t)
 	e := full(t, from, 10_000)
 	s := serve(t, from, nil)
