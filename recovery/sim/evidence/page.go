@@ -81,14 +81,14 @@ Written by `+"`make evidence`"+`; do not edit. Commit %s, %s, on %s, in %v.
 			fmt.Fprintf(b, "| %s | %s | %s %s | %d | %s |\n", e.Layer, cell(e.What), thousands(e.Tried), e.Unit, e.Violations, cell(e.Detail))
 		}
 	}
-	b.WriteString("\n## What was skipped\n")
+	fmt.Fprint(b, "\n## What was skipped\n")
 	for _, e := range p.Skips() {
 		fmt.Fprintf(b, "- %s: %s: %s\n", e.Layer, cell(e.What), cell(e.Skipped))
 	}
 	if len(p.Skips()) == 0 {
-		b.WriteString("Nothing.\n")
+		fmt.Fprint(b, "Nothing.\n")
 	}
-	b.WriteString("\n## The commands\n| command | result | took |\n|---|---|---|\n")
+	fmt.Fprint(b, "\n## The commands\n| command | result | took |\n|---|---|---|\n")
 	for _, s := range p.Steps {
 		result := "passed"
 		if s.Err != "" {
