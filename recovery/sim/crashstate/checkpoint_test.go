@@ -96,36 +96,48 @@ func saveAll(root string, n *notes) error {
 
 // TestCheckpoint: after a power cut at any moment a restart goes on from what was
 // acknowledged last, or from what was being saved; and so it does from the mirror alone.
+// From any one copy it goes on from nothing that was taken back.
 //
 // Hazards 14, 44, 46 and 86: nothing acknowledged is lost, the newest copy is never
 // written over, no name is missing, and what was taken back is nowhere.
 func TestCheckpoint(t *testing.T) {
 	explore(t, "checkpoint.db and its mirror", recorded(t, "checkpoint"), 1_000, func(dir string, notes []string) error {
 		state := filepath.Join(dir, "state")
-		may := mayLoad(notes)
+		may, since := mayLoad(notes)
 		if _, err := os.Stat(state); errors.Is(err, os.ErrNotExist) && may[0] < 0 {
 			return nil
 		}
-		if err := mirrorHolds(state, may); err != nil {
-			return err
+		r, _, err := checkpoint.ReadMirror(state)
+		if err == nil {
+			err = found(r, may)
 		}
-		mirror, err := copyOf(state, "progress-a", "progress-b")
 		if err != nil {
-			return err
+			return fmt.Errorf("read the mirror: %w", err)
+		}
+		for _, c := range []struct {
+			may   []int
+			files []string
+		}{
+			{may, []string{"progress-a", "progress-b"}},
+			{since, []string{"progress-a"}},
+			{since, []string{"progress-b"}},
+			{since, []string{"checkpoint.db"}},
+		} {
+			if err := resumesFrom(state, c.may, c.files); err != nil {
+				return fmt.Errorf("open %v alone: %w", c.files, err)
+			}
 		}
 		if err := resumes(state, may); err != nil {
 			return fmt.Errorf("open: %w", err)
 		}
-		if err := resumes(mirror, may); err != nil {
-			return fmt.Errorf("open the mirror alone: %w", err)
-		}
-		return nil
+		return resumes(state, may) // what was found is durable now
 	})
 }
 
 // mayLoad returns the savings that may be found: that acknowledged last, -1 for none,
-// and that under way.
-func mayLoad(notes []string) []int {
+// and that under way. since are those that an older copy may hold: all since the last
+// one that took something back, and none at all, which claims nothing.
+func mayLoad(notes []string) (may, since []int) {
 	acked, began := -1, -1
 	for _, text := range notes {
 		var n int
@@ -135,10 +147,18 @@ func mayLoad(notes []string) []int {
 			acked = n
 		}
 	}
+	may, since = []int{acked}, []int{-1}
 	if began > acked {
-		return []int{acked, began}
+		may = append(may, began)
 	}
-	return []int{acked}
+	all := savings()
+	for n := began; n >= 0; n-- {
+		since = append(since, n)
+		if all[n].less && n <= acked {
+			break
+		}
+	}
+	return may, since
 }
 
 // found reports whether a record is one of those.
@@ -160,50 +180,33 @@ func found(r recovery.Record, may []int) error {
 	return fmt.Errorf("it goes on from something else: %v", diffs)
 }
 
-// mirrorHolds reads the mirror as `recoverd status` does.
-func mirrorHolds(state string, may []int) error {
-	r, _, err := checkpoint.ReadMirror(state)
-	if err != nil {
-		return fmt.Errorf("read the mirror: %w", err)
-	}
-	if err := found(r, may); err != nil {
-		return fmt.Errorf("mirror: %w", err)
-	}
-	return nil
-}
-
-// resumes opens a state directory, and opens it again: what was found is durable now.
+// resumes opens a state directory.
 func resumes(state string, may []int) error {
-	for range 2 {
-		s, err := checkpoint.Open(checkpoint.Config{Dir: state})
-		if err != nil {
-			return err
-		}
-		r, _, err := s.Load()
-		if err = errors.Join(err, s.Close()); err != nil {
-			return err
-		}
-		if err := found(r, may); err != nil {
-			return err
-		}
+	s, err := checkpoint.Open(checkpoint.Config{Dir: state})
+	if err != nil {
+		return err
 	}
-	return nil
+	r, _, err := s.Load()
+	if err = errors.Join(err, s.Close()); err != nil {
+		return err
+	}
+	return found(r, may)
 }
 
-// copyOf copies some files of a directory, where they are there, to another.
-func copyOf(dir string, names ...string) (string, error) {
-	to := dir + "-copy"
-	if err := os.Mkdir(to, 0o700); err != nil {
-		return "", err
+// resumesFrom opens a directory that holds some of the copies only.
+func resumesFrom(state string, may []int, names []string) error {
+	dir, err := os.MkdirTemp(state+"/..", "copies-")
+	if err != nil {
+		return err
 	}
 	for _, name := range names {
-		data, err := os.ReadFile(filepath.Join(dir, name))
+		data, err := os.ReadFile(filepath.Join(state, name))
 		if err == nil {
-			err = os.WriteFile(filepath.Join(to, name), data, 0o600)
+			err = os.WriteFile(filepath.Join(dir, name), data, 0o600)
 		}
 		if err != nil && !errors.Is(err, os.ErrNotExist) {
-			return "", err
+			return err
 		}
 	}
-	return to, nil
+	return resumes(dir, may)
 }

@@ -1,0 +1,24 @@
+package planted
+
+import "regexp"
+
+// histories drives the machine through random histories (recovery/model_test.go).
+func histories() Layer {
+	return Layer{
+		Name: "properties", Package: "recovery", Args: []string{"-test.run=^TestRandomHistories$", "-rapid.checks=40000", "-rapid.seed=1"},
+		Tried: regexp.MustCompile(`failed after (\d+) tests`), Unit: "histories",
+	}
+}
+
+// states lays out what a power cut may leave (recovery/sim/crashstate).
+func states(tests string) Layer {
+	return Layer{
+		Name: "crash states", Package: "recovery/sim/crashstate", Args: []string{"-test.run=" + tests, "-crash-few=false"},
+		Tried: regexp.MustCompile(`crashstate: state (\d+)`), Unit: "states",
+	}
+}
+
+// units are ordinary tests of a package.
+func units(pkg, tests string) Layer {
+	return Layer{Name: "unit tests", Package: pkg, Args: []string{"-test.run=" + tests}, Unit: "run"}
+}
