@@ -14,11 +14,11 @@ import (
 	"github.com/recoverd/recoverd/recovery/catalog/snapshot/archive"
 )
 
-// What is created, in order, by position; chunked has two files.
+// What is created, in order, by position; chunked has several files.
 const (
 	first      = 10
 	increment  = 20
-	chunked    = 1_500
+	chunked    = 3_000
 	last       = 30_000
 	lastBlobs  = 40
 	chunkBytes = snapshot.MinChunk
@@ -94,8 +94,8 @@ func createAll(root string, n *notes, die bool) error {
 	if err != nil {
 		return err
 	}
-	if _, err := create(chunked, full(o)); err != nil {
-		return err
+	if e, err := create(chunked, full(o)); err != nil || e.Chunks < 2 {
+		return fmt.Errorf("%d chunks: %w", e.Chunks, err)
 	}
 	if _, err := create(last, full(archive.CreateOptions{})); err != nil {
 		return err

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // ErrNoRecorder: strace is not there, or may not trace.
@@ -46,10 +47,14 @@ func (r *Recorder) Run(ctx context.Context, cmd *exec.Cmd) error {
 	args := []string{"-f", "--seccomp-bpf", "-y", "-xx", "-s", "16777216", "-o", out, "-e", "trace=" + traced, "-e", "signal=none", cmd.Path}
 	run := exec.CommandContext(ctx, strace, append(args, cmd.Args[1:]...)...)
 	run.Env, run.Dir = cmd.Env, cmd.Dir
+	// A process that hangs outlives its tracer: both are killed when ctx ends.
+	run.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	run.Cancel = func() error { return syscall.Kill(-run.Process.Pid, syscall.SIGKILL) }
+	run.WaitDelay = 5 * time.Second
 	said, err := run.CombinedOutput()
 	var exit *exec.ExitError
 	killed := errors.As(err, &exit) && exit.Sys().(syscall.WaitStatus).Signaled()
-	if err != nil && !killed {
+	if err != nil && (!killed || ctx.Err() != nil) {
 		if strings.Contains(string(said), "ptrace") {
 			return fmt.Errorf("%w: %s", ErrNoRecorder, said)
 		}

@@ -59,9 +59,11 @@ func (t *trace) calls(text string) (all []call, err error) {
 		pid, rest, _ := strings.Cut(strings.TrimSpace(line), " ")
 		rest = strings.TrimSpace(rest)
 		t.moment++
-		first, interrupted := strings.CutSuffix(rest, "<unfinished ...>")
+		first, interrupted := strings.CutSuffix(strings.TrimSuffix(rest, "<detached ...>"), "<unfinished ...>")
+		interrupted = interrupted || first != rest
 		switch {
-		case strings.HasPrefix(rest, "+++") || strings.HasPrefix(rest, "---"):
+		case strings.HasPrefix(rest, "+++") || strings.HasPrefix(rest, "---") || strings.HasPrefix(rest, "???"):
+			// An end, a signal, or a thread that died before its call was seen.
 		case interrupted:
 			open[pid] = half{t.moment, strings.TrimRight(first, " ")}
 		case strings.HasPrefix(rest, "<... "):

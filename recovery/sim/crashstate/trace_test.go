@@ -55,7 +55,8 @@ func TestTrace(t *testing.T) {
 		`7 renameat(5<'/r'>, "'a,b'", 6<'/r/d'>, "'c'") = 0`,
 		`7 write(3<'/r/d/c'>(deleted), "'x'", 1) = 1`,
 		`7 syncfs(5<'/r'>) = 0`,
-		`8 unlinkat(6<'/r/d'>, "'c'", 0 <unfinished ...>`,
+		`8 unlinkat(6<'/r/d'>, "'c'", 0 <detached ...>`,
+		`9 ???( <detached ...>`,
 		`7 +++ killed by SIGKILL +++`,
 	)
 	if err != nil {

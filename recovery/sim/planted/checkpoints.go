@@ -33,7 +33,7 @@ func checkpoints() []Plant {
 		},
 		{
 			Name: "mirror-from-before-the-discard", Hazard: 86, What: "what claims less is written in the order of what claims more",
-			Edits: []Edit{{"checkpoint/store.go", "	if p.less {\n		steps", "	if p.less && p.first.order.run == 0 {\n		steps"}},
+			Edits: []Edit{{"checkpoint/ledger.go", "less: less}\n	if less {", "less: false}\n	if false {"}},
 			By:    states("^TestCheckpoint$"), Says: `alone: it goes on from something else`,
 		},
 		{

@@ -5,8 +5,8 @@ import "regexp"
 // histories drives the machine through random histories (recovery/model_test.go).
 func histories() Layer {
 	return Layer{
-		Name: "properties", Package: "recovery", Args: []string{"-test.run=^TestRandomHistories$", "-rapid.checks=40000", "-rapid.seed=1"},
-		Tried: regexp.MustCompile(`failed after (\d+) tests`), Unit: "histories",
+		Name: "properties", Package: "recovery", Args: []string{"-test.run=^TestRandomHistories$", "-rapid.checks=40000", "-rapid.seed=1", "-rapid.nofailfile"},
+		Tried: regexp.MustCompile(`failed after (\d+) tests`), Passed: true, Unit: "histories",
 	}
 }
 
@@ -16,6 +16,14 @@ func states(tests string) Layer {
 		Name: "crash states", Package: "recovery/sim/crashstate", Args: []string{"-test.run=" + tests, "-crash-few=false"},
 		Tried: regexp.MustCompile(`crashstate: state (\d+)`), Unit: "states",
 	}
+}
+
+// random are property tests of a package.
+func random(pkg, tests string) Layer {
+	l := histories()
+	l.Package, l.Unit = pkg, "cases"
+	l.Args = append([]string{"-test.run=" + tests}, l.Args[2:]...)
+	return l
 }
 
 // units are ordinary tests of a package.

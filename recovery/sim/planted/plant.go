@@ -23,10 +23,10 @@ type Layer struct {
 	Args []string
 	// Tried finds, in what a failing test printed, how many tries it took; nil: one.
 	Tried *regexp.Regexp
+	// Passed: what Tried finds are those before the one that failed.
+	Passed bool
 	// Unit is what is counted.
 	Unit string
-	// Root: only root can run it.
-	Root bool
 }
 
 // Plant is one fault and who must catch it.

@@ -115,7 +115,7 @@ func (c *caught) run(ctx context.Context, dir string) {
 	switch {
 	case err != nil:
 		c.problem = err.Error()
-	case strings.Contains(out, "--- SKIP"):
+	case strings.Contains(out, "--- SKIP") && !strings.Contains(out, "--- PASS") && !failed:
 		c.skipped = lastLines(out, 3)
 	case c.Edits == nil && failed:
 		c.problem = "it fails without a fault:\n" + lastLines(out, 40)
@@ -127,12 +127,21 @@ func (c *caught) run(ctx context.Context, dir string) {
 	case !regexp.MustCompile(c.Says).MatchString(out):
 		c.problem = fmt.Sprintf("it fails without saying %q:\n%s", c.Says, lastLines(out, 40))
 	}
-	c.tries = "1 " + c.By.Unit
-	if c.By.Tried != nil {
-		if m := c.By.Tried.FindStringSubmatch(out); m != nil {
-			c.tries = m[1] + " " + c.By.Unit
+	c.tries = c.By.tries(out)
+}
+
+// tries reads how many tries a failing test needed.
+func (l Layer) tries(out string) string {
+	n := 1
+	if l.Tried != nil {
+		if m := l.Tried.FindStringSubmatch(out); m != nil {
+			n, _ = strconv.Atoi(m[1])
+			if l.Passed {
+				n++
+			}
 		}
 	}
+	return fmt.Sprint(n, " ", l.Unit)
 }
 
 // build compiles and runs the layer's tests.

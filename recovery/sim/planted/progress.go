@@ -50,7 +50,7 @@ func progress() []Plant {
 		{
 			Name: "fence-off", Hazard: 83, What: "progress is kept whatever has changed",
 			Edits: []Edit{{"recovery/decide.go", "	return strings.Join(why, \"; \")", "	return strings.Join(why[:0], \"; \")"}},
-			By:    histories(), Says: `neither stored nor listed|is not stored`,
+			By:    histories(), Says: `neither stored nor listed|is not stored|it never completes`,
 		},
 		{
 			Name: "cursor-of-another-pass", Hazard: 78, What: "the next pass goes on from the end of the one before",
@@ -58,7 +58,7 @@ func progress() []Plant {
 				{"recovery/follow.go", "		f.bound, f.scan = next.Bound, Mark{}", "		f.bound = next.Bound"},
 				{"recovery/follow.go", "		m.scan = scanState{spare: m.scan.spare}", "		m.scan = scanState{spare: m.scan.spare, after: f.scan}"},
 			},
-			By: histories(), Says: `I[137]: \S+ is .* neither stored nor listed`,
+			By: histories(), Says: `I[137]: \S+ is .* neither stored nor listed|an end that claims too much`,
 		},
 		{
 			Name: "expired-then-extended", Hazard: 79, What: "a pass leaves out what was certified before its covered bound, and extended after it",
