@@ -54,7 +54,7 @@ crash: ## SIGKILLs over one recovery (KILLS)
 
 power: ## as root, power cuts of ext4 and xfs under load (CUTS of each), which must find bbolt without fsync
 	$(GO) test ./cmd/recoverd -run 'TestCrashPowerCut' -count=1 -v -timeout 15m -cuts=$(CUTS)
-	$(GO) test ./recovery/sim/planted -run 'TestPower' -count=1 -v -timeout 15m -planted
+	$(GO) test ./recovery/sim/planted -run 'TestPlanted' -count=1 -v -timeout 15m -planted -only ^power
 
 crash-states: ## every state that a power cut may leave of checkpoint, store and snapshots (needs strace)
 	$(GO) test ./recovery/sim/crashstate -count=1 -v -timeout 15m -crash-few=false

@@ -30,3 +30,16 @@ func random(pkg, tests string) Layer {
 func units(pkg, tests string) Layer {
 	return Layer{Name: "unit tests", Package: pkg, Args: []string{"-test.run=" + tests}, Unit: "run"}
 }
+
+// power cuts a file system off under load; only root can.
+func power() Layer {
+	return Layer{
+		Name: "power", Package: "cmd/recoverd", Args: []string{"-test.run=^TestCrashPowerCut$", "-cuts=6"},
+		Tried: regexp.MustCompile(`after cut (\d+)`), Unit: "cuts",
+	}
+}
+
+// kills ends a recovery by SIGKILL, again and again.
+func kills() Layer {
+	return Layer{Name: "kills", Package: "cmd/recoverd", Args: []string{"-test.run=^TestCrashKill$", "-kills=6"}, Unit: "run"}
+}

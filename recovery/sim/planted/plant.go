@@ -62,5 +62,6 @@ func All() (all []Plant) {
 	all = append(all, checkpoints()...)
 	all = append(all, stores()...)
 	all = append(all, snapshots()...)
-	return append(all, peers()...)
+	all = append(all, peers()...)
+	return append(all, programs()...)
 }

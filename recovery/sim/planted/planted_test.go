@@ -115,7 +115,7 @@ func (c *caught) run(ctx context.Context, dir string) {
 	switch {
 	case err != nil:
 		c.problem = err.Error()
-	case strings.Contains(out, "--- SKIP") && !strings.Contains(out, "--- PASS") && !failed:
+	case strings.Contains(out, "--- SKIP") && !strings.Contains(out, "    --- PASS") && !failed:
 		c.skipped = lastLines(out, 3)
 	case c.Edits == nil && failed:
 		c.problem = "it fails without a fault:\n" + lastLines(out, 40)
