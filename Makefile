@@ -57,7 +57,9 @@ power: ## as root, power cuts of ext4 and xfs under load (CUTS of each), which m
 	$(GO) test ./recovery/sim/planted -run 'TestPlanted' -count=1 -v -timeout 15m -planted -only ^power
 
 crash-states: ## every state that a power cut may leave of checkpoint, store and snapshots (needs strace)
+	$(GO) test ./checkpoint -run 'TestMirrorCrashStates' -count=1 -v
 	$(GO) test ./recovery/sim/crashstate -count=1 -v -timeout 15m -crash-few=false
+	$(GO) test ./cmd/recoverd -run 'TestCrashStates' -count=1 -v -timeout 15m -crash-states=16 -crash-runs=20
 
 planted: ## build each fault that lost data into the program and have it caught
 	$(GO) test ./recovery/sim/planted -run 'TestPlanted' -count=1 -v -timeout 20m -planted

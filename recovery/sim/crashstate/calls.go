@@ -162,6 +162,9 @@ func (t *trace) takeName(c call, kind Kind, dir, name int) error {
 	if err != nil || !ok {
 		return err
 	}
+	if kind == Remove && !t.names[p] {
+		return nil // a socket, which no call here made
+	}
 	t.names[p] = kind != Remove
 	t.put(c, Op{Kind: kind, Path: p})
 	return nil
@@ -178,6 +181,9 @@ func (t *trace) takeRename(c call, kind Kind, from int) error {
 		return err
 	case !ok || !toOK || strings.Contains(c.arg(4), "EXCHANGE"):
 		return fmt.Errorf("a rename that is not understood")
+	}
+	if !t.names[p] {
+		return nil // a socket, which no call here made
 	}
 	t.names[to] = true
 	if kind == Rename {

@@ -43,3 +43,11 @@ func power() Layer {
 func kills() Layer {
 	return Layer{Name: "kills", Package: "cmd/recoverd", Args: []string{"-test.run=^TestCrashKill$", "-kills=6"}, Unit: "run"}
 }
+
+// wholeStates lays out what a power cut may leave of a whole recovery.
+func wholeStates() Layer {
+	return Layer{
+		Name: "crash states", Package: "cmd/recoverd", Args: []string{"-test.run=^TestCrashStates$", "-crash-states=8", "-crash-runs=0"},
+		Tried: regexp.MustCompile(`crashstate: state (\d+)`), Unit: "states",
+	}
+}

@@ -4,6 +4,11 @@ package planted
 func programs() []Plant {
 	return []Plant{
 		{
+			Name: "data-after-cursor", Hazard: 14, What: "a blob is a Success as soon as it is handed to the barrier",
+			Edits: []Edit{{"syncer/sync.go", "	for range s.handed {\n", "	for range 0 * s.handed {\n"}},
+			By:    wholeStates(), Says: `is claimed, by a cursor at`,
+		},
+		{
 			Name: "written-in-place", Hazard: 49, What: "a piece is written under its final name",
 			Edits: []Edit{{"syncer/store/fs/store.go", "	if d.temp, d.file, err = createTemp(sh.dir.root); err != nil {",
 				"	d.temp = d.final\n	if d.file, err = sh.dir.root.OpenFile(d.final, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, fileMode); err != nil {"}},
