@@ -10,7 +10,7 @@ func checkpoints() []Plant {
 		},
 		{
 			Name: "bbolt-nosync", Hazard: 14, What: "bbolt flushes nothing",
-			Edits: []Edit{{"checkpoint/database.go", "			Timeout:  timeout,", "			Timeout:  timeout,\n			NoSync:   true,"}},
+			Edits: []Edit{{"checkpoint/database.go", "	return &database{fs", "	db.NoSync = true\n	return &database{fs"}},
 			By:    states("^TestCheckpoint$"), Says: `it goes on from something else`,
 		},
 		{

@@ -16,7 +16,7 @@ func programs() []Plant {
 		},
 		{
 			Name: "power-bbolt-nosync", Hazard: 14, What: "bbolt flushes nothing: a kill does not show it",
-			Edits: []Edit{{"checkpoint/database.go", "			Timeout:  timeout,", "			Timeout:  timeout,\n			NoSync:   true,"}},
+			Edits: []Edit{{"checkpoint/database.go", "	return &database{fs", "	db.NoSync = true\n	return &database{fs"}},
 			By:    power(), Says: `the database is behind the mirror|the database: `,
 		},
 		{
