@@ -10,10 +10,12 @@ func histories() Layer {
 	}
 }
 
+const allStates = "-crash-few=false"
+
 // states lays out what a power cut may leave (recovery/sim/crashstate).
 func states(tests string) Layer {
 	return Layer{
-		Name: "crash states", Package: "recovery/sim/crashstate", Args: []string{"-test.run=" + tests, "-crash-few=false"},
+		Name: "crash states", Package: "recovery/sim/crashstate", Args: []string{"-test.run=" + tests, allStates},
 		Tried: regexp.MustCompile(`crashstate: state (\d+)`), Unit: "states",
 	}
 }

@@ -9,6 +9,8 @@ package planted
 
 import (
 	"regexp"
+	"slices"
+	"strings"
 
 	"github.com/recoverd/recoverd/recovery/sim/overlay"
 )
@@ -19,7 +21,7 @@ type Layer struct {
 	Name string
 	// Package is a path from the module's root.
 	Package string
-	// Args are flags of the test binary.
+	// Args are flags of the test binary; the first says which tests.
 	Args []string
 	// Tried finds, in what a failing test printed, how many tries it took; nil: one.
 	Tried *regexp.Regexp
@@ -27,6 +29,14 @@ type Layer struct {
 	Passed bool
 	// Unit is what is counted.
 	Unit string
+}
+
+// clean is the layer as it must pass without a fault: whole tests, and of crash states
+// a part, for `make crash-states` tries all.
+func (l Layer) clean() Layer {
+	l.Args = slices.DeleteFunc(slices.Clone(l.Args), func(a string) bool { return a == allStates })
+	l.Args[0], _, _ = strings.Cut(l.Args[0], "/")
+	return l
 }
 
 // Plant is one fault and who must catch it.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -72,9 +73,9 @@ func TestPlanted(t *testing.T) {
 			continue
 		}
 		rows = append(rows, &caught{Plant: p})
-		key := p.By.Package + strings.Join(p.By.Args, " ")
-		if clean[key] == nil {
-			clean[key] = &caught{Plant: Plant{Name: "none", By: p.By}}
+		l := p.By.clean()
+		if key := l.Package + strings.Join(l.Args, " "); clean[key] == nil {
+			clean[key] = &caught{Plant: Plant{Name: "none", By: l}}
 		}
 	}
 	jobs := make(chan func())
@@ -89,22 +90,12 @@ func TestPlanted(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Minute)
 	defer cancel()
 	dir := t.TempDir()
-	for i, c := range slices.Concat(rows, slices.Collect(valuesOf(clean))) {
+	for i, c := range slices.AppendSeq(slices.Clone(rows), maps.Values(clean)) {
 		jobs <- func() { c.run(ctx, filepath.Join(dir, strconv.Itoa(i))) }
 	}
 	close(jobs)
 	workers.Wait()
 	report(t, rows, clean)
-}
-
-func valuesOf(m map[string]*caught) func(func(*caught) bool) {
-	return func(yield func(*caught) bool) {
-		for _, c := range m {
-			if !yield(c) {
-				return
-			}
-		}
-	}
 }
 
 // run builds the layer with the fault, if there is one, runs it, and notes how it ended.
