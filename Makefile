@@ -49,8 +49,8 @@ servers: ## tests against real servers (nginx, S3, registry, Postgres, Chromium,
 $(VGW): # the S3 server of the tests
 	GOBIN=$(CURDIR)/$(dir $@) $(GO) install github.com/versity/versitygw/cmd/versitygw@$(VGW_VER)
 
-crash: ## SIGKILLs over one recovery (KILLS)
-	$(GO) test ./cmd/recoverd -run 'TestCrashKill' -count=1 -v -timeout 15m -kills=$(KILLS)
+crash: ## SIGKILLs over one recovery (KILLS), and full disks
+	$(GO) test ./cmd/recoverd -run 'TestCrashKill|TestCrashFull' -count=1 -v -timeout 15m -kills=$(KILLS)
 
 power: ## as root, power cuts of ext4 and xfs under load (CUTS of each), which must find bbolt without fsync
 	$(GO) test ./cmd/recoverd -run 'TestCrashPowerCut' -count=1 -v -timeout 15m -cuts=$(CUTS)

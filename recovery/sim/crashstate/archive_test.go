@@ -24,11 +24,6 @@ const (
 	chunkBytes = snapshot.MinChunk
 )
 
-func init() {
-	subjects["archive"] = func(root string, n *notes) error { return createAll(root, n, false) }
-	subjects["archive-killed"] = func(root string, n *notes) error { return createAll(root, n, true) }
-}
-
 // stateAt is a made-up catalog with the blobs of a position.
 func stateAt(root string, blobs uint64) (*snapshot.Reader, error) {
 	path := fmt.Sprintf("%s-source-%d", root, blobs)

@@ -60,8 +60,6 @@ func savings() (all []saving) {
 	return all
 }
 
-func init() { subjects["checkpoint"] = saveAll }
-
 // saveAll saves all of it, with a restart in the middle.
 func saveAll(root string, n *notes) error {
 	open := func() (*checkpoint.Store, error) {

@@ -23,9 +23,22 @@ var (
 // asSubject makes the test binary be a process that is recorded: "NAME ROOT NOTES".
 const asSubject = "RECOVERD_TEST_CRASHSTATE"
 
-// subjects are what is recorded. Each works below root, and ends with an error that
-// only a bug of the test can cause.
-var subjects = map[string]func(root string, n *notes) error{}
+// subject is what is recorded. It works below root, and ends with an error that only a
+// bug of the test can cause.
+type subject func(root string, n *notes) error
+
+func subjects() map[string]subject {
+	all := map[string]subject{
+		"checkpoint":     saveAll,
+		"archive":        func(root string, n *notes) error { return createAll(root, n, false) },
+		"archive-killed": func(root string, n *notes) error { return createAll(root, n, true) },
+	}
+	for _, m := range modes() {
+		all["store-"+m.String()] = func(root string, n *notes) error { return syncAll(root, n, m) }
+		all["killed-"+m.String()] = func(root string, _ *notes) error { return publishAndDie(root, m) }
+	}
+	return all
+}
 
 func TestMain(m *testing.M) {
 	words := strings.Fields(os.Getenv(asSubject))
@@ -35,7 +48,7 @@ func TestMain(m *testing.M) {
 	}
 	f, err := os.OpenFile(words[2], os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 	if err == nil {
-		err = subjects[words[0]](words[1], &notes{f})
+		err = subjects()[words[0]](words[1], &notes{f})
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

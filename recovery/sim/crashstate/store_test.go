@@ -76,13 +76,8 @@ type mode struct {
 
 func (m mode) String() string { return m.durability.String() + "-" + m.layout.String() }
 
-var modes = []mode{{fs.Syncfs, store.Flat}, {fs.Syncfs, store.Fanout}, {fs.Fdatasync, store.Flat}, {fs.Fdatasync, store.Fanout}}
-
-func init() {
-	for _, m := range modes {
-		subjects["store-"+m.String()] = func(root string, n *notes) error { return syncAll(root, n, m) }
-		subjects["killed-"+m.String()] = func(root string, _ *notes) error { return publishAndDie(root, m) }
-	}
+func modes() []mode {
+	return []mode{{fs.Syncfs, store.Flat}, {fs.Syncfs, store.Fanout}, {fs.Fdatasync, store.Flat}, {fs.Fdatasync, store.Fanout}}
 }
 
 // publishAndDie publishes some blobs and is killed before their names are flushed.
@@ -168,7 +163,7 @@ func marked(s *fs.Store) ([]recovery.Row, error) {
 //
 // Hazards 14, 46, 49, 76 and 85.
 func TestStore(t *testing.T) {
-	for _, m := range modes {
+	for _, m := range modes() {
 		t.Run(m.String(), func(t *testing.T) {
 			explore(t, "store, "+m.String(), recorded(t, "store-"+m.String()), 500, storeHolds(m))
 		})
@@ -180,7 +175,7 @@ func TestStore(t *testing.T) {
 //
 // Hazard 77.
 func TestStoreAfterAKill(t *testing.T) {
-	for _, m := range modes {
+	for _, m := range modes() {
 		t.Run(m.String(), func(t *testing.T) {
 			explore(t, "store after a kill, "+m.String(), recorded(t, "killed-"+m.String(), "store-"+m.String()), 500, storeHolds(m))
 		})
