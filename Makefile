@@ -15,7 +15,7 @@ CUTS     ?= 20
 export CGO_ENABLED ?= 0
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test check race servers crash model bench fuzz dist deploy-check reproducible clean
+.PHONY: help run build test check race servers crash power crash-states planted model bench fuzz dist deploy-check reproducible clean
 
 help: ## print this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,8 +49,20 @@ servers: ## tests against real servers (nginx, S3, registry, Postgres, Chromium,
 $(VGW): # the S3 server of the tests
 	GOBIN=$(CURDIR)/$(dir $@) $(GO) install github.com/versity/versitygw/cmd/versitygw@$(VGW_VER)
 
-crash: ## SIGKILLs over one recovery (KILLS), and, as root, power cuts of an ext4 (CUTS)
-	$(GO) test ./cmd/recoverd -run 'TestCrash' -count=1 -v -timeout 15m -kills=$(KILLS) -cuts=$(CUTS)
+crash: ## SIGKILLs over one recovery (KILLS), and full disks
+	$(GO) test ./cmd/recoverd -run 'TestCrashKill|TestCrashFull' -count=1 -v -timeout 15m -kills=$(KILLS)
+
+power: ## as root, power cuts of ext4 and xfs under load (CUTS of each), which must find bbolt without fsync
+	$(GO) test ./cmd/recoverd -run 'TestCrashPowerCut' -count=1 -v -timeout 15m -cuts=$(CUTS)
+	$(GO) test ./recovery/sim/planted -run 'TestPlanted' -count=1 -v -timeout 15m -planted -only ^power
+
+crash-states: ## every state that a power cut may leave of checkpoint, store and snapshots (needs strace)
+	$(GO) test ./checkpoint -run 'TestMirrorCrashStates' -count=1 -v
+	$(GO) test ./recovery/sim/crashstate -count=1 -v -timeout 15m -crash-few=false
+	$(GO) test ./cmd/recoverd -run 'TestCrashStates' -count=1 -v -timeout 15m -crash-states=16 -crash-runs=20
+
+planted: ## build each fault that lost data into the program and have it caught
+	$(GO) test ./recovery/sim/planted -run 'TestPlanted' -count=1 -v -timeout 20m -planted
 
 model: ## search the Promela model of cursor, list, crashes and fence (spin and gcc)
 	$(GO) test ./recovery/sim/model -count=1 -v -timeout 20m -model
