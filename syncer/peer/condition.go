@@ -22,16 +22,19 @@ const (
 // condition is all that is known about one peer, and the rules by which it
 // changes (doc.go). It is plain data: its owner brings the time and the lock.
 type condition struct {
-	state State
-	until time.Time // of a rest, or of the next probe
-	level int       // rests in a row; the next one is restAfter(level+1)
-	row   int       // failures in a row
-	trial bool      // it came back, and has not answered since
+	state  State
+	until  time.Time // of a rest, or of the next probe
+	level  int       // rests in a row; the next one is restAfter(level+1)
+	row    int       // failures in a row
+	trial  bool      // it came back, or was beaten often, and has not answered since
+	slow   int       // tries in a row in which another peer was faster
+	doubts int       // pieces since the last one that it served alone that were wrong, with others' bytes in them
 
 	answeredAt time.Time // last answer about a piece
 	returns    uint64    // times it came back from unreachable
 	inFlight   int
 	score      score
+	answers    waits // until they began
 	count      counts
 	lastErr    string
 	lastErrAt  time.Time
@@ -42,6 +45,7 @@ type counts struct {
 	fetched, fetchedBytes                   uint64
 	absent, wrongBytes, failed, unreachable uint64
 	overloads                               uint64
+	hedges, hedgeWins, beaten, failovers    uint64
 }
 
 // try is what one transfer showed about a peer.
@@ -59,6 +63,7 @@ func (c *condition) end(now time.Time, t try) {
 	if t.err == nil {
 		c.count.fetched++
 		c.count.fetchedBytes += uint64(t.bytes)
+		c.answers.add(now, t.answered.Sub(t.began))
 		c.score.served(now, t.answered.Sub(t.began), now.Sub(t.answered)-t.held, t.bytes)
 		c.answer(now)
 		return
@@ -88,9 +93,21 @@ func (c *condition) end(now time.Time, t try) {
 // abandon forgets a try that ended through no doing of the peer's.
 func (c *condition) abandon() { c.inFlight-- }
 
+// beaten ends a try in which another peer delivered first, after this one had kept the
+// fetch waiting for so long. It is neither a success nor a failure.
+func (c *condition) beaten(now time.Time, waited time.Duration) {
+	c.inFlight--
+	c.count.beaten++
+	c.score.late(now, waited)
+	c.answers.add(now, waited)
+	if c.slow++; c.slow >= RestAfter {
+		c.trial = true
+	}
+}
+
 // answer: the peer said something about a piece.
 func (c *condition) answer(now time.Time) {
-	c.answeredAt, c.row, c.level, c.trial = now, 0, 0, false
+	c.answeredAt, c.row, c.level, c.trial, c.slow = now, 0, 0, false, 0
 	if c.state == Unreachable {
 		c.state = Reachable
 		c.returns++

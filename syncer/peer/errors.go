@@ -1,6 +1,7 @@
 package peer
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -70,4 +71,20 @@ func judgeSink(err error) error {
 		return &Error{Reason: recovery.WrongBytes, Err: err}
 	}
 	return &sinkError{err}
+}
+
+// ended is why ctx ended, as errors.Is sees it: context.Canceled or
+// context.DeadlineExceeded, and the cause if there is another one.
+func ended(ctx context.Context) error {
+	err, cause := ctx.Err(), context.Cause(ctx)
+	if errors.Is(cause, err) || errors.Is(cause, context.DeadlineExceeded) {
+		return cause
+	}
+	return fmt.Errorf("%w: %w", err, cause)
+}
+
+// overdue reports whether ctx ended because the time was up. A deadline that can be
+// held is a cause.
+func overdue(ctx context.Context) bool {
+	return errors.Is(ctx.Err(), context.DeadlineExceeded) || errors.Is(context.Cause(ctx), context.DeadlineExceeded)
 }
