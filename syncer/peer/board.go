@@ -33,6 +33,7 @@ type board struct {
 	members []*member
 	liars   liars
 	hedging hedging
+	verdict chan struct{} // closed when a trial may be over; nil: nobody waits for one
 	version uint64        // of the health; grows
 	seen    uint64        // version that the last Changed returned for
 	changed chan struct{} // closed when version grows
@@ -56,34 +57,50 @@ func newBoard(cfg Config, peers []Peer) *board {
 	return b
 }
 
-// end counts a try that served the piece, or failed. Of a piece that is made up of
-// several peers' bytes, one has served it, and its word was not proven.
-func (b *board) end(s *stream, failed *Error, proven bool) {
+// serve ends a try that completed the piece. Proven says that the peer sent all of it.
+func (b *board) serve(s *stream, proven bool) {
+	s.close()
 	now := time.Now()
 	b.update(s.member, func(c *condition) {
-		c.end(now, try{began: s.began, answered: s.answered, held: s.held, bytes: s.bytes, err: failed})
+		c.end(now, try{began: s.began, answered: s.answered, held: s.held, bytes: s.bytes})
+		b.hedging.waited(now, false, s.answered.Sub(s.began))
+		b.hedging.waited(now, true, s.pace.longest)
+		if proven {
+			c.doubts = 0
+		}
+	})
+}
+
+// fail ends a try that failed, and returns how.
+func (b *board) fail(s *stream, err error) *Error {
+	s.close()
+	now, failed := time.Now(), asError(err)
+	b.update(s.member, func(c *condition) {
+		c.end(now, try{began: s.began, answered: s.answered, err: failed})
 		switch {
-		case failed == nil:
-			b.hedging.waited(now, false, s.answered.Sub(s.began))
-			b.hedging.waited(now, true, s.pace.longest)
-			if proven {
-				c.doubts = 0
-			}
 		case failed.Reason == recovery.WrongBytes:
 			b.liars.remember(now, lie{s.member.index, s.piece.Blob.ID})
 		case failed.Rest > 0:
 			b.hedging.overloadAt = now
 		}
 	})
+	return failed
 }
 
-// beaten counts a try that a rival was faster than.
+// beaten ends a try that a rival was faster than.
 func (b *board) beaten(s *stream) {
 	now, inBody := time.Now(), s.body.ReadCloser != nil
+	s.close()
 	b.update(s.member, func(c *condition) {
 		c.beaten(now, s.waited)
 		b.hedging.waited(now, inBody, s.waited)
 	})
+}
+
+// abandon ends a try that ended through no doing of the peer's.
+func (b *board) abandon(s *stream) {
+	s.close()
+	b.update(s.member, (*condition).abandon)
 }
 
 // doubt notes that the bytes of these peers were wrong together.
@@ -124,8 +141,12 @@ func (b *board) lied(m *member, p syncer.Piece) bool {
 func (b *board) update(m *member, change func(*condition)) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	before := m.cond.state
+	before, onTrial := m.cond.state, m.cond.onTrial()
 	change(&m.cond)
+	if onTrial && !m.cond.onTrial() && b.verdict != nil {
+		close(b.verdict)
+		b.verdict = nil
+	}
 	if m.cond.state == before {
 		return
 	}

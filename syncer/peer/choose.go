@@ -58,16 +58,24 @@ func (b *board) best(now time.Time, p syncer.Piece, tried, doubted peerSet) (bes
 }
 
 // pick chooses the peer to ask, and counts a request in flight for it; end, beaten or
-// abandon must follow. It returns nil if there is none.
-func (b *board) pick(p syncer.Piece, tried, doubted peerSet) *member {
+// abandon must follow. It returns nil if there is none. If the only one left is on trial
+// and has a request to answer, wait is closed when its trial may be over.
+func (b *board) pick(p syncer.Piece, tried, doubted peerSet) (m *member, wait <-chan struct{}) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	m, _ := b.best(time.Now(), p, tried, doubted)
-	if m != nil {
-		m.cond.inFlight++
-		b.hedging.request()
+	m, _ = b.best(time.Now(), p, tried, doubted)
+	switch {
+	case m == nil:
+		return nil, nil
+	case m.cond.onTrial():
+		if b.verdict == nil {
+			b.verdict = make(chan struct{})
+		}
+		return m, b.verdict
 	}
-	return m
+	m.cond.inFlight++
+	b.hedging.request()
+	return m, nil
 }
 
 // rival chooses a peer to race another one, and counts a request in flight for it, as

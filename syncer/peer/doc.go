@@ -36,7 +36,7 @@
 // # State of a peer
 //
 //	reachable ──refused, timed out──▶ unreachable ──a probe got through──▶ reachable
-//	reachable ──Retry-After, or RestAfter failures in a row──▶ resting ──time is up──▶ reachable
+//	reachable ──Retry-After, RestAfter failures in a row, or half of the last 20──▶ resting ──time is up──▶ reachable
 //
 // A peer that is resting or unreachable is asked nothing: a Fetch that finds no
 // other answers Unreachable at once, so that no permit is held while waiting,
@@ -44,10 +44,10 @@
 // Health().Reachable, so the scan waits instead of turning the catalog into
 // retries (hazard 29). Delays double from 1 s to 30 s until the peer gives a
 // real answer; a probe that gets through proves only that something listens.
-// After it came back, and until its first answer, a peer is on trial: one
-// request at a time goes before other peers, so that one that accepts and hangs
-// holds up one blob and not all of them (hazard 28). So is one that was beaten
-// RestAfter times in a row.
+// After it came back, and until its first answer, a peer is on trial, and so is one
+// that was beaten RestAfter times in a row: it gets one request at a time, before
+// other peers, so that one that accepts and hangs holds up one blob and not all of
+// them (hazard 28). A Fetch that has nobody else to ask waits for the verdict.
 //
 // Only the absence of an answer makes a peer unreachable. Saying "absent" is an
 // answer.

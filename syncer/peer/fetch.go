@@ -48,13 +48,16 @@ var errMixed = errors.New("peer: wrong bytes, and not all of them from this peer
 // The error is a *sinkError, an error of ctx, or a *syncer.FetchError; with the first
 // two comes the peer that was asked, if one was.
 func (f *fetch) run(ctx context.Context) (*member, error) {
-	defer f.finish()
+	defer f.race.rivals.Wait()
 	if err := f.drop(); err != nil {
 		return nil, err
 	}
 	for {
-		m := f.next()
-		if m == nil {
+		m, err := f.next(ctx)
+		switch {
+		case err != nil:
+			return m, err
+		case m == nil:
 			return nil, &syncer.FetchError{Answers: append(f.answers, f.pool.board.leftAlone(f.tried)...)}
 		}
 		s, err := f.follow(ctx, f.begin(ctx, m))
@@ -78,14 +81,25 @@ func (f *fetch) run(ctx context.Context) (*member, error) {
 	}
 }
 
-// next picks the peer to ask.
-func (f *fetch) next() *member {
-	m := f.pool.board.pick(f.piece, f.tried, f.doubted)
-	if m == nil && !f.alone && f.whole != 0 {
-		f.goAlone()
-		m = f.pool.board.pick(f.piece, f.tried, f.doubted)
+// next picks the peer to ask, or returns nil if none is left. While the only one is on
+// trial it waits for the verdict, so that not all are sent to one that may be broken.
+// The error is that of ctx, and comes with the peer on trial.
+func (f *fetch) next(ctx context.Context) (*member, error) {
+	for {
+		m, trial := f.pool.board.pick(f.piece, f.tried, f.doubted)
+		switch {
+		case trial != nil:
+			select {
+			case <-trial:
+			case <-ctx.Done():
+				return m, ended(ctx)
+			}
+		case m == nil && !f.alone && f.whole != 0:
+			f.goAlone()
+		default:
+			return m, nil
+		}
 	}
-	return m
 }
 
 func (f *fetch) goAlone() {

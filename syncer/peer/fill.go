@@ -79,14 +79,13 @@ func (f *fetch) noRivals(offset int64) peerSet {
 func (f *fetch) decide(s *stream, err error) (*stream, error) {
 	rival, beaten := f.race.end(err != nil && err != io.EOF)
 	for _, l := range f.race.takeFailures() {
-		f.failed(l.stream, l.err)
+		f.blame(l.stream, l.err)
 	}
 	if rival == nil {
 		return s, err
 	}
 	if beaten {
 		f.pool.board.beaten(s)
-		s.close()
 	} else {
 		f.failed(s, err)
 	}

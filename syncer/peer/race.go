@@ -26,7 +26,7 @@ type race struct {
 // failure is how a stream ended.
 type failure struct {
 	stream *stream
-	err    error
+	err    *Error
 }
 
 // begin is called before the fetch waits for s to send the bytes from an offset on.
@@ -74,7 +74,7 @@ func (r *race) win(rival *stream) bool {
 	return true
 }
 
-func (r *race) fail(rival *stream, err error) {
+func (r *race) fail(rival *stream, err *Error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.failed = append(r.failed, failure{rival, err})
@@ -117,13 +117,12 @@ func (f *fetch) chase(rival *stream, from Resume) {
 	if err == nil && f.race.win(rival) {
 		return // the fetch has it now
 	}
-	rival.close()
 	var failed *Error
 	if errors.As(err, &failed) {
-		f.race.fail(rival, failed)
+		f.race.fail(rival, f.pool.board.fail(rival, failed))
 		return
 	}
-	f.pool.board.update(rival.member, (*condition).abandon)
+	f.pool.board.abandon(rival)
 }
 
 // deliver returns when the rival has begun to send what is waited for.

@@ -7,6 +7,8 @@ import "time"
 type PeerStatus struct {
 	Name  string `json:"name"` // without credentials
 	State State  `json:"state"`
+	// Why says in words what is done with the peer, and why.
+	Why string `json:"why"`
 	// Until is when a resting peer is asked again, or an unreachable one probed.
 	Until time.Time `json:"until,omitzero"`
 
@@ -52,7 +54,7 @@ func (p *Pool) Status() []PeerStatus {
 	for _, m := range b.members {
 		c := &m.cond
 		s := PeerStatus{
-			Name: m.name, State: c.state,
+			Name: m.name, State: c.state, Why: c.words(),
 			Fetched: c.count.fetched, FetchedBytes: c.count.fetchedBytes, Absent: c.count.absent,
 			WrongBytes: c.count.wrongBytes, Failed: c.count.failed, Unreachable: c.count.unreachable,
 			Returns: c.returns, LastError: c.lastErr, LastErrorAt: c.lastErrAt,

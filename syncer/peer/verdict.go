@@ -10,30 +10,31 @@ import (
 
 // served ends a try that completed the piece.
 func (f *fetch) served(s *stream) {
-	s.close()
 	for _, p := range f.parts {
 		if p.from != s {
 			f.pool.board.update(p.from.member, func(c *condition) { c.count.fetchedBytes += uint64(p.bytes) })
 		}
 	}
-	f.pool.board.end(s, nil, len(f.parts) == 1)
+	f.pool.board.serve(s, len(f.parts) == 1)
 }
 
 // failed ends a try that the peer is to blame for.
 func (f *fetch) failed(s *stream, err error) {
-	s.close()
 	var cut *cutError
 	if errors.As(err, &cut) { // it failed while a rival was under way
 		err = cutOff(f.sink.Written(), cut)
 	}
-	failed := asError(err)
-	f.pool.board.end(s, failed, false)
+	f.blame(s, f.pool.board.fail(s, err))
+}
+
+// blame notes what a peer that failed may still be asked for, and its answer.
+func (f *fetch) blame(s *stream, failed *Error) {
 	f.tried |= s.member.set()
 	if s.offset > 0 && failed.Reason != recovery.Absent && failed.Reason != recovery.WrongBytes {
 		f.whole |= s.member.set()
 	}
 	f.wrong = f.wrong || failed.Reason == recovery.WrongBytes && s.bytes > 0
-	f.tell(s.member, failed.Reason, err)
+	f.tell(s.member, failed.Reason, failed)
 }
 
 // mixed: what is in the sink is wrong, and nobody can be blamed.
@@ -51,20 +52,11 @@ func (f *fetch) mixed(s *stream) {
 
 // abandon ends a try that nobody is to blame for.
 func (f *fetch) abandon(s *stream) {
-	s.close()
-	f.pool.board.update(s.member, (*condition).abandon)
+	f.pool.board.abandon(s)
 }
 
 // tell keeps the last answer of each peer.
 func (f *fetch) tell(m *member, reason recovery.Reason, err error) {
 	f.answers = slices.DeleteFunc(f.answers, func(a syncer.PeerAnswer) bool { return a.Peer == m.name })
 	f.answers = append(f.answers, syncer.PeerAnswer{Peer: m.name, Reason: reason, Err: err})
-}
-
-// finish waits for rivals that lost.
-func (f *fetch) finish() {
-	f.race.rivals.Wait()
-	for _, l := range f.race.takeFailures() {
-		f.failed(l.stream, l.err)
-	}
 }
