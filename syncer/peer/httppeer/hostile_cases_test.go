@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/recoverd/recoverd/recovery"
+	"github.com/recoverd/recoverd/syncer/peer"
 	"github.com/recoverd/recoverd/syncer/peer/peertest"
 )
 
@@ -36,12 +37,13 @@ func flood(x *exchange, text string) {
 
 // Hazard 28: whatever way a source is dead, the others are used.
 func TestDeadSource(t *testing.T) {
+	const hung = 300 * time.Millisecond
 	checkHostile(t, "dead peers", []hostile{
 		{name: "refuses", start: refusing, want: recovery.Unreachable, text: "connection refused"},
-		{name: "accepts and hangs", script: func(x *exchange, _ string) { <-x.gone }, want: recovery.Unreachable, text: "timeout awaiting response headers"},
+		{name: "accepts and hangs", script: func(x *exchange, _ string) { <-x.gone }, want: recovery.Unreachable, text: "timeout awaiting response headers", answer: hung},
 		{name: "accepts TLS and hangs", start: func(t *testing.T) string {
 			return strings.Replace(newMuteServer(t).URL, "http:", "https:", 1)
-		}, want: recovery.Unreachable, text: "TLS handshake timeout"},
+		}, want: recovery.Unreachable, text: "TLS handshake timeout", answer: hung},
 		{name: "closes", script: func(*exchange, string) {}, want: recovery.PeerFailed, text: "EOF"},
 		{name: "resets", script: func(x *exchange, _ string) { x.reset() }, want: recovery.PeerFailed, text: "reset"},
 		{name: "speaks another protocol", script: func(x *exchange, _ string) {
@@ -259,12 +261,13 @@ func TestDrip(t *testing.T) {
 		}
 	}
 	checkHostile(t, "slow answers", []hostile{
-		{name: "drip", script: drip(200), want: recovery.PeerFailed, text: "too slow"},
+		{name: "drip", script: drip(200), want: recovery.PeerFailed, text: "too slow", limits: quick},
 		{name: "stall", script: func(x *exchange, content string) {
 			x.answer(200, length, content[:1])
 			<-x.gone
-		}, want: recovery.PeerFailed, text: "too slow"},
-		{name: "right but too slow", script: drip(12_000), want: recovery.Deadline, text: "took too long"},
+		}, want: recovery.PeerFailed, text: "too slow", limits: quick},
+		{name: "right but too slow", script: drip(4_000), want: recovery.Deadline, text: "took too long",
+			limits: peer.Config{TryGrace: 1200 * time.Millisecond, TrySpeed: 1 << 20}},
 		{name: "drip of an error page", script: func(x *exchange, _ string) {
 			x.answer(404, "Content-Length: 4000", "")
 			<-x.gone

@@ -2,6 +2,7 @@ package httppeer_test
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"io"
 	"log"
@@ -25,12 +26,19 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // newPeer returns a peer for a template's text, with short timeouts.
 func newPeer(t testing.TB, template string) *httppeer.Peer {
 	t.Helper()
+	return newPatientPeer(t, template, time.Second)
+}
+
+// newPatientPeer returns a peer that waits so long for an answer; 0: 30 s.
+func newPatientPeer(t testing.TB, template string, answer time.Duration) *httppeer.Peer {
+	t.Helper()
+	answer = cmp.Or(answer, 30*time.Second)
 	tmpl, err := peer.ParseTemplate(template)
 	if err != nil {
 		t.Fatal(err)
 	}
 	p, err := httppeer.New(tmpl, httppeer.Config{
-		DialTimeout: 2 * time.Second, TLSTimeout: 400 * time.Millisecond, AnswerTimeout: 400 * time.Millisecond, Concurrency: 8,
+		DialTimeout: 10 * time.Second, TLSTimeout: answer, AnswerTimeout: answer, Concurrency: 8,
 	})
 	if err != nil {
 		t.Fatal(err)
