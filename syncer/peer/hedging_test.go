@@ -151,6 +151,43 @@ func TestHedgeThatLoses(t *testing.T) {
 	})
 }
 
+// A rival that delivers when nobody waits any more is closed.
+func TestHedgeThatIsLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		piece, content := peertest.NewPiece(1, 4096)
+		a, b := &far{name: "a", content: content, answers: unhurried}, &far{name: "b", content: content, answers: unhurried}
+		heedless := &stub{name: "b", get: func(ctx context.Context, p syncer.Piece, from peer.Resume) (peer.Body, error) {
+			return b.Get(context.WithoutCancel(ctx), p, from)
+		}}
+		pool := peertest.NewPool(t, peer.Config{}, a, heedless)
+		warm(t, pool, piece)
+		a.answers, b.answers = 100*time.Millisecond, time.Second
+		name, err := pool.Fetch(t.Context(), piece, peertest.NewSink(piece))
+		s := sum(pool)
+		if err != nil || name != "a" || s.Hedges != 1 || s.HedgeWins != 0 || s.Failed != 0 || s.InFlight != 0 || a.open+b.open != 0 {
+			t.Errorf("by %q: %v; %+v; open: %d and %d", name, err, s, a.open, b.open)
+		}
+	})
+}
+
+// A rival that can only begin again is no help in the middle of a blob.
+func TestHedgeThatBeginsAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		piece, content := peertest.NewPiece(1, 100_000)
+		a := &far{name: "a", content: content, chunk: 50_000}
+		b := &far{name: "b", content: content, noRange: true, answers: time.Millisecond}
+		pool := peertest.NewPool(t, peer.Config{}, a, b)
+		warm(t, pool, piece)
+		a.stall = 100 * time.Millisecond
+		sink := peertest.NewSink(piece)
+		name, err := pool.Fetch(t.Context(), piece, sink)
+		s := sum(pool)
+		if err != nil || name != "a" || s.Hedges != 1 || s.HedgeWins != 0 || s.Failed != 0 || a.open+b.open != 0 || !bytes.Equal(sink.Accepted(), content) {
+			t.Errorf("by %q: %v; %+v", name, err, s)
+		}
+	})
+}
+
 // A rival that fails is counted, and told; the one that is waited for goes on.
 func TestHedgeThatFails(t *testing.T) {
 	for _, last := range []bool{false, true} { // whether the other one fails too, later
@@ -201,8 +238,12 @@ func TestHedgeThatLies(t *testing.T) {
 		a, b := &far{name: "a", content: content, chunk: 10_000}, &far{name: "b", content: content, chunk: 10_000}
 		pool := peertest.NewPool(t, peer.Config{}, a, b)
 		warm(t, pool, piece)
-		a.stall, b.content, b.answers = 50*time.Millisecond, flip(content, size-1), time.Millisecond
-		for range 3 {
+		b.content, b.answers = flip(content, size-1), time.Millisecond
+		for i := range 20 {
+			a.stall = 0
+			fetchMany(t, pool, piece, 1, 40)
+			a.stall = 50 * time.Millisecond
+			piece.Blob.ID[0] = byte(i) // of another one nothing is known
 			sink := peertest.NewSink(piece)
 			if _, err := pool.Fetch(t.Context(), piece, sink); err != nil || !bytes.Equal(sink.Accepted(), content) {
 				t.Fatal(err)
@@ -210,6 +251,9 @@ func TestHedgeThatLies(t *testing.T) {
 		}
 		if s := pool.Status(); s[0].WrongBytes != 0 || s[1].WrongBytes == 0 || sum(pool).InFlight != 0 {
 			t.Errorf("%+v", s)
+		}
+		if s := pool.Status()[1]; s.Hedges > 2 { // not trusted in the middle until it has served alone
+			t.Errorf("it was a rival %d times", s.Hedges)
 		}
 	})
 }
