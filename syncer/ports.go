@@ -58,9 +58,9 @@ type Volume interface {
 // Fetcher gets a piece from wherever it can be had.
 type Fetcher interface {
 	// Fetch writes the piece's bytes to sink and returns the name of the peer
-	// that served them, once sink.Verify has accepted them. It resets the sink
-	// before each try, stops when ctx ends, and does not touch the sink after it
-	// returned. Errors of the peers are *FetchError; an error of the sink's that
+	// that completed them, once sink.Verify has accepted them. It resets the sink
+	// whenever it begins at zero, stops when ctx ends, and does not touch the sink
+	// after it returned. Errors of the peers are *FetchError; an error of the sink's that
 	// is not about the bytes (ErrStore) is nobody's fault and ends the fetch.
 	Fetch(ctx context.Context, p Piece, sink Sink) (peer string, err error)
 }

@@ -109,12 +109,12 @@ func TestConfigCheck(t *testing.T) {
 	writeFile(t, f.path("bad.yaml"), "epoch: 1\ntotal_shards: 4\nowned: \"0-9\"\n")
 	writeFile(t, f.path("state/limits.json"), `{"concurrency": -1}`)
 	stdout, stderr, code := invoke(t, "config", "check", "--state-dir", f.path("state"), "--catalog", f.path("rotten.rsnap"), "--ownership", f.path("bad.yaml"),
-		"--store", f.path("none/store"), "--peer", "ftp://me:hunter2@host/{id}", "--peer", "http://host/blob", "--listen", "0.0.0.0:7070", "--log-format", "xml", "--park-after", "0")
+		"--store", f.path("none/store"), "--peer", "ftp://me:hunter2@host/{id}", "--peer", "http://host/blob", "--listen", "0.0.0.0:7070", "--log-format", "xml", "--park-after", "0", "--hedge", "-1")
 	if code != exitConfig {
 		t.Errorf("exit code %d\n%s", code, stderr)
 	}
 	for _, part := range []string{
-		"--park-after must be more than zero", `--log-format "xml"`, "ownership", "rotten.rsnap", "none/store cannot be made", "http://host/blob",
+		"--park-after must be more than zero", "--hedge must not be less than zero", `--log-format "xml"`, "ownership", "rotten.rsnap", "none/store cannot be made", "http://host/blob",
 		"it must begin with http:// or https://", "--listen", "limits.json, which `recoverd limits` wrote", "PROBLEM",
 	} {
 		if !strings.Contains(stdout, part) {

@@ -34,6 +34,7 @@ func TestMeasure(t *testing.T) {
 	t.Run("Saving", m.saving)
 	t.Run("Memory", m.memory)
 	t.Run("Heap", m.heap)
+	t.Run("Hedging", m.hedging)
 	m.print(t)
 }
 

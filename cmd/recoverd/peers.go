@@ -261,7 +261,7 @@ func (n *node) openPeers(ctx context.Context) error {
 	if err := opener.doubts(ctx, time.Now()); err != nil {
 		n.log.Warn().Str("error", err.Error()).Msg("key or token files of peers are used, and should not be as they are")
 	}
-	pool, err := peer.New(peer.Config{}, peers...)
+	pool, err := peer.New(n.cfg.pool(), peers...)
 	if err != nil {
 		return withCode(exitConfig, err)
 	}

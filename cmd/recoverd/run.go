@@ -18,6 +18,7 @@ import (
 
 	"github.com/recoverd/recoverd/recovery"
 	"github.com/recoverd/recoverd/recovery/worker"
+	"github.com/recoverd/recoverd/syncer/peer"
 )
 
 // runConfig is what `recoverd run` can be told. Every field is a flag, an
@@ -42,6 +43,7 @@ type runConfig struct {
 	Concurrency      int
 	BytesInFlight    byteSize
 	BWLimit          byteSize
+	Hedge            int
 	GroupBlobs       int
 	MinFree          byteSize
 	ParkAfter        uint32
@@ -81,6 +83,7 @@ func (c *runConfig) register(f *pflag.FlagSet) {
 	f.IntVar(&c.Concurrency, "concurrency", 64, "blobs in flight, retries included")
 	f.Var(&c.BytesInFlight, "bytes-in-flight", "bytes in flight; a larger blob goes alone")
 	f.Var(&c.BWLimit, "bwlimit", "bytes a second that all transfers together fetch, e.g. 20MiB; 0 for no limit")
+	f.IntVar(&c.Hedge, "hedge", 5, "percent of further requests that may race a peer that keeps a transfer waiting; 0 for none")
 	f.IntVar(&c.GroupBlobs, "group-blobs", 1_000, "blobs that wait to be made durable together; a kill costs at most these and those in flight")
 	f.Var(&c.MinFree, "min-free", "free space to keep on the store's volumes; 0 is the larger of 5 % and 1 GiB")
 	f.Uint32Var(&c.ParkAfter, "park-after", 10, "definite failures (a peer answered: absent, or wrong bytes) that park a blob")
@@ -206,6 +209,15 @@ func runWorker(ctx context.Context, settings *settings, stdout, stderr io.Writer
 // limits are the default ones of the worker.
 func (c *runConfig) limits() worker.Limits {
 	return worker.Limits{Concurrency: c.Concurrency, BytesInFlight: int64(c.BytesInFlight), BytesPerSecond: int64(c.BWLimit)}
+}
+
+// pool are the limits of the peers.
+func (c *runConfig) pool() peer.Config {
+	percent := c.Hedge
+	if percent == 0 {
+		percent = -1 // none, where the zero value is the default
+	}
+	return peer.Config{HedgePercent: percent}
 }
 
 // stopSignals ends the context at the first SIGTERM or SIGINT; the second

@@ -24,9 +24,12 @@ func (t *table) peers(d statusapi.Document) {
 	if len(peers) == 0 {
 		return
 	}
-	rows := [][]string{{"state", "speed", "in flight", "fetched", "peer"}}
+	rows := [][]string{{"state", "speed", "half answer in", "99 % in", "in flight", "fetched", "peer"}}
 	for _, p := range peers {
-		rows = append(rows, []string{p.State, size(int64(p.BytesPerSecond)) + "/s", count(p.InFlight), count(p.Fetched), p.Name})
+		rows = append(rows, []string{
+			p.State, size(int64(p.BytesPerSecond)) + "/s", answersIn(p.AnswerP50Seconds), answersIn(p.AnswerP99Seconds),
+			count(p.InFlight), count(p.Fetched), p.Name,
+		})
 	}
 	for i, line := range columns(rows) {
 		t.row("", "%s", line)
@@ -42,6 +45,22 @@ func (t *table) peers(d statusapi.Document) {
 	}
 }
 
+// answersIn spells a time until answers begin.
+func answersIn(seconds float64) string {
+	switch ms := seconds * 1e3; {
+	case seconds <= 0:
+		return "-"
+	case ms < 10:
+		return fmt.Sprintf("%.1f ms", ms)
+	case ms < 1e3:
+		return fmt.Sprintf("%.0f ms", ms)
+	}
+	return fmt.Sprintf("%.1f s", seconds)
+}
+
+// asked is how a peer's Why reads while nothing is the matter.
+const asked = "asked for pieces"
+
 // peerRank sorts peers: 0 needs somebody's attention most.
 func peerRank(p statusapi.PeerView) int {
 	switch {
@@ -55,14 +74,18 @@ func peerRank(p statusapi.PeerView) int {
 	return 3
 }
 
-// peerTrouble says what a peer did not serve, and its last error; "" if it served
-// everything.
+// peerTrouble says why a peer is not asked, what it did not serve, and its last error;
+// "" if it served everything.
 func peerTrouble(now time.Time, p statusapi.PeerView) string {
 	var parts []string
+	if p.Why != "" && p.Why != asked {
+		parts = append(parts, p.Why)
+	}
 	for _, c := range []struct {
 		n    uint64
 		what string
-	}{{p.WrongBytes, "WRONG"}, {p.Absent, "absent"}, {p.Failed, "failed"}, {p.Unreachable, "unanswered"}} {
+	}{{p.WrongBytes, "WRONG"}, {p.Absent, "absent"}, {p.Failed, "failed"}, {p.Unreachable, "unanswered"},
+		{p.Failovers, "broken off"}, {p.Beaten, "slower than another"}} {
 		if c.n > 0 {
 			parts = append(parts, count(c.n)+" "+c.what)
 		}

@@ -33,8 +33,9 @@ func TestStatusText(t *testing.T) {
 	level := "warn"
 	d.LogLevel, d.Limits = &level, &worker.Limits{Concurrency: 64, BytesInFlight: 256 << 20, BytesPerSecond: 20 << 20}
 	d.Peers = []statusapi.PeerView{
-		{Name: "http://good", State: "reachable", Fetched: 500},
-		{Name: "http://bad", State: "unreachable", Absent: 2, Unreachable: 7, LastError: "connection\x1b[2J refused", LastErrorAt: d.At.Add(-12 * time.Second)},
+		{Name: "http://good", State: "reachable", Why: "asked for pieces", Fetched: 500, AnswerP50Seconds: 0.0042, AnswerP99Seconds: 0.25},
+		{Name: "http://bad", State: "unreachable", Why: "not asked but probed, because a request got no answer", Absent: 2, Unreachable: 7, Failovers: 1,
+			Beaten: 3, LastError: "connection\x1b[2J refused", LastErrorAt: d.At.Add(-12 * time.Second)},
 	}
 	want := `phase       scanning: looking at the catalog up to position 900
 run         3, resumed at 7f01000000000000...: same shards, store and network; 2 unsettled
@@ -48,10 +49,10 @@ catalog     testnet: covered none, this pass goes up to position 900
 cursor      7f01000000000000... on disk, saved 1 s ago
 shards      40 of 100, epoch 7, node active
 peers       1 of 2 reachable
-            state        speed  in flight  fetched  peer
-            unreachable  0 B/s          0        0  http://bad
-              2 absent, 7 unanswered; 12 s ago: connection [2J refused
-            reachable    0 B/s          0      500  http://good
+            state        speed  half answer in  99 % in  in flight  fetched  peer
+            unreachable  0 B/s               -        -          0        0  http://bad
+              not asked but probed, because a request got no answer, 2 absent, 7 unanswered, 1 broken off, 3 slower than another; 12 s ago: connection [2J refused
+            reachable    0 B/s          4.2 ms   250 ms          0      500  http://good
 free space  5.0 GiB, 1.0 GiB are kept free
 store       /blobs has pieces that others wrote: their names are trusted, not hashed
 limits      64 blobs and 256 MiB in flight, bandwidth: 20 MiB/s

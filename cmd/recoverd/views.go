@@ -30,9 +30,11 @@ func (n *node) peerViews() []statusapi.PeerView {
 	var views []statusapi.PeerView
 	for _, s := range n.pool.Status() {
 		views = append(views, statusapi.PeerView{
-			Name: s.Name, State: string(s.State), Fetched: s.Fetched, FetchedBytes: s.FetchedBytes, Absent: s.Absent,
+			Name: s.Name, State: string(s.State), Why: s.Why, Fetched: s.Fetched, FetchedBytes: s.FetchedBytes, Absent: s.Absent,
 			WrongBytes: s.WrongBytes, Failed: s.Failed, Unreachable: s.Unreachable, LastError: s.LastError,
 			LastErrorAt: s.LastErrorAt, BytesPerSecond: s.BytesPerSecond, InFlight: s.InFlight,
+			Hedges: s.Hedges, HedgeWins: s.HedgeWins, Beaten: s.Beaten, Failovers: s.Failovers,
+			AnswerP50Seconds: s.AnswerP50.Seconds(), AnswerP99Seconds: s.AnswerP99.Seconds(),
 		})
 	}
 	return views

@@ -81,16 +81,21 @@ func (n *node) checkConfig(context.Context) (err error) {
 	if n.durability, err = fs.ParseDurability(n.cfg.Durability); err != nil {
 		return withCode(exitConfig, err)
 	}
+	var problems []error
 	for flag, value := range map[string]int64{
 		"group-blobs": int64(n.cfg.GroupBlobs), "park-after": int64(n.cfg.ParkAfter),
 		"parked-retry":    int64(n.cfg.ParkedRetry),
 		"follow-interval": int64(n.cfg.FollowInterval), "stop-grace": int64(n.cfg.StopGrace),
 	} {
 		if value < 1 {
-			return withCode(exitConfig, fmt.Errorf("--%s must be more than zero", flag))
+			problems = append(problems, fmt.Errorf("--%s must be more than zero", flag))
 		}
 	}
-	return withCode(exitConfig, errors.Join(n.checkTLS(), n.cfg.limits().Validate(), n.machineConfig().Validate()))
+	if n.cfg.Hedge < 0 {
+		problems = append(problems, errors.New("--hedge must not be less than zero"))
+	}
+	problems = append(problems, n.checkTLS(), n.cfg.limits().Validate(), n.cfg.pool().Validate(), n.machineConfig().Validate())
+	return withCode(exitConfig, errors.Join(problems...))
 }
 
 func (n *node) machineConfig() recovery.Config {

@@ -123,8 +123,10 @@ func sampleConfig() (Config, *stage) {
 		},
 		Peers: func() []PeerView {
 			return []PeerView{
-				{Name: secretPeer, State: "reachable", Fetched: 120, FetchedBytes: 491_520, BytesPerSecond: 51200, InFlight: 1},
-				{Name: "http://peer-b.internal", State: "unreachable", Absent: 2, WrongBytes: 1, Failed: 3, Unreachable: 15, LastError: "connection refused", LastErrorAt: at},
+				{Name: secretPeer, State: "reachable", Fetched: 120, FetchedBytes: 491_520, BytesPerSecond: 51200, InFlight: 1,
+					Why: "asked for pieces", Hedges: 5, HedgeWins: 4, AnswerP50Seconds: 0.01, AnswerP99Seconds: 0.25},
+				{Name: "http://peer-b.internal", State: "unreachable", Absent: 2, WrongBytes: 1, Failed: 3, Unreachable: 15, Beaten: 4, Failovers: 2,
+					Why: "not asked but probed, because a request got no answer", LastError: "connection refused", LastErrorAt: at},
 			}
 		},
 		Checkpoint: func() CheckpointView {

@@ -64,6 +64,11 @@ func metricTable() []metric {
 		{"peer_tries_total", "Tries to fetch a piece from a peer since the start, by how they ended.", "result"},
 		{"peer_fetched_bytes_total", "Bytes that peers served and that were verified, since the start.", ""},
 		{"peer_requests_in_flight", "Requests to peers under way.", ""},
+		{"peer_answer_median_seconds", "Half of the recent answers began within this time, at the peer where it is longest.", ""},
+		{"peer_answer_p99_seconds", "99 % of the recent answers began within this time, at the peer where it is longest.", ""},
+		{"peer_hedges_total", "Requests made because another peer kept a transfer waiting, since the start.", ""},
+		{"peer_hedge_wins_total", "Those that delivered first.", ""},
+		{"peer_failovers_total", "Transfers that broke off and that another peer went on with, since the start.", ""},
 		{"checkpoint_fallbacks_total", "Damaged copies of the progress that were passed over.", ""},
 		{"checkpoint_saved_timestamp_seconds", "When progress was last made durable, in seconds since 1970.", ""},
 	}

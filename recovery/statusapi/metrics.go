@@ -196,6 +196,11 @@ func (m emitter) peers(views []PeerView) {
 		sum.Failed += v.Failed
 		sum.Unreachable += v.Unreachable
 		sum.InFlight += v.InFlight
+		sum.Hedges += v.Hedges
+		sum.HedgeWins += v.HedgeWins
+		sum.Failovers += v.Failovers
+		sum.AnswerP50Seconds = max(sum.AnswerP50Seconds, v.AnswerP50Seconds)
+		sum.AnswerP99Seconds = max(sum.AnswerP99Seconds, v.AnswerP99Seconds)
 		if v.WrongBytes > 0 {
 			lying++
 		}
@@ -208,6 +213,13 @@ func (m emitter) peers(views []PeerView) {
 	m.counter("peer_tries_total", sum.Unreachable, string(recovery.Unreachable))
 	m.counter("peer_fetched_bytes_total", sum.FetchedBytes)
 	m.gauge("peer_requests_in_flight", float64(sum.InFlight))
+	m.counter("peer_hedges_total", sum.Hedges)
+	m.counter("peer_hedge_wins_total", sum.HedgeWins)
+	m.counter("peer_failovers_total", sum.Failovers)
+	if sum.AnswerP99Seconds > 0 { // else unknown
+		m.gauge("peer_answer_median_seconds", sum.AnswerP50Seconds)
+		m.gauge("peer_answer_p99_seconds", sum.AnswerP99Seconds)
+	}
 }
 
 func (m emitter) checkpoint(v CheckpointView) {

@@ -11,6 +11,8 @@ import (
 type PeerView struct {
 	Name  string `json:"name"`  // without credentials
 	State string `json:"state"` // reachable, resting or unreachable
+	// Why says in words what is done with the peer, and why.
+	Why string `json:"why"`
 
 	Fetched      uint64 `json:"fetched"`       // pieces served and verified
 	FetchedBytes uint64 `json:"fetched_bytes"` // of those
@@ -19,10 +21,19 @@ type PeerView struct {
 	Failed       uint64 `json:"failed"`        // reached, and could not serve
 	Unreachable  uint64 `json:"unreachable"`   // gave no answer
 
+	Hedges    uint64 `json:"hedges"`     // it was asked because another peer kept a transfer waiting
+	HedgeWins uint64 `json:"hedge_wins"` // of those: it delivered first
+	Beaten    uint64 `json:"beaten"`     // another peer was faster than it
+	Failovers uint64 `json:"failovers"`  // it broke off, and another peer went on from there
+
 	LastError      string    `json:"last_error"`
 	LastErrorAt    time.Time `json:"last_error_at,omitzero"`
 	BytesPerSecond float64   `json:"bytes_per_second"`
 	InFlight       int       `json:"in_flight"`
+	// The time until an answer begins that half, and 99 % of the recent ones did not
+	// exceed; 0 while too few are known.
+	AnswerP50Seconds float64 `json:"answer_p50_seconds"`
+	AnswerP99Seconds float64 `json:"answer_p99_seconds"`
 }
 
 // CheckpointView is what is durable about the progress.

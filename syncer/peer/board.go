@@ -19,18 +19,31 @@ type member struct {
 	cond  condition     // the board's lock guards it
 }
 
+// set is the set of this peer alone.
+func (m *member) set() peerSet { return 1 << m.index }
+
+// peerSet is a set of a pool's peers, by their index.
+type peerSet uint64
+
+const allPeers = ^peerSet(0)
+
 // board holds the conditions of a pool's peers and chooses among them.
 type board struct {
 	mu      sync.Mutex
 	members []*member
 	liars   liars
+	hedging hedging
+	verdict chan struct{} // closed when a trial may be over; nil: nobody waits for one
 	version uint64        // of the health; grows
 	seen    uint64        // version that the last Changed returned for
 	changed chan struct{} // closed when version grows
 }
 
-func newBoard(keepLies time.Duration, peers []Peer) *board {
-	b := &board{liars: liars{keep: keepLies}, version: 1, changed: make(chan struct{})}
+func newBoard(cfg Config, peers []Peer) *board {
+	b := &board{liars: liars{keep: cfg.LiarMemory}, version: 1, changed: make(chan struct{})}
+	if len(peers) > 1 { // else there is nobody to race
+		b.hedging.percent = max(cfg.HedgePercent, 0)
+	}
 	names := make(map[string]int)
 	for i, p := range peers {
 		name := p.Name()
@@ -44,71 +57,96 @@ func newBoard(keepLies time.Duration, peers []Peer) *board {
 	return b
 }
 
-// rank orders candidates; the least is asked.
-type rank struct {
-	liar, onTrial, suspect bool
-	cost                   uint64
-}
-
-func (r rank) less(o rank) bool {
-	switch {
-	case r.liar != o.liar:
-		return o.liar
-	case r.onTrial != o.onTrial:
-		return o.onTrial
-	case r.suspect != o.suspect:
-		return o.suspect
-	}
-	return r.cost < o.cost
-}
-
-// pick chooses the best usable peer whose bit is not in tried, and counts a
-// request in flight for it; end or abandon must follow. It returns nil if there
-// is none.
-func (b *board) pick(p syncer.Piece, tried uint64) *member {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	now, size := time.Now(), SizeOf(p)
-	var best *member
-	var bestRank rank
-	for _, m := range b.members {
-		c := &m.cond
-		if tried&(1<<m.index) != 0 || c.state != Reachable {
-			continue
-		}
-		r := rank{
-			liar:    b.liars.knows(now, lie{m.index, p.Blob.ID}),
-			onTrial: c.trial && c.inFlight > 0,
-			suspect: c.score.suspect(now),
-			cost:    c.score.cost(now, size, c.inFlight),
-		}
-		if best == nil || r.less(bestRank) {
-			best, bestRank = m, r
-		}
-	}
-	if best != nil {
-		best.cond.inFlight++
-	}
-	return best
-}
-
-// end counts a try of p with m.
-func (b *board) end(m *member, p syncer.Piece, t try) {
+// serve ends a try that completed the piece. Proven says that the peer sent all of it.
+func (b *board) serve(s *stream, proven bool) {
+	s.close()
 	now := time.Now()
-	b.update(m, func(c *condition) {
-		c.end(now, t)
-		if t.err != nil && t.err.Reason == recovery.WrongBytes {
-			b.liars.remember(now, lie{m.index, p.Blob.ID})
+	b.update(s.member, func(c *condition) {
+		c.end(now, try{began: s.began, answered: s.answered, held: s.held, bytes: s.bytes})
+		b.hedging.waited(now, false, s.answered.Sub(s.began))
+		b.hedging.waited(now, true, s.pace.longest)
+		if proven {
+			c.doubts = 0
 		}
 	})
+}
+
+// fail ends a try that failed, and returns how.
+func (b *board) fail(s *stream, err error) *Error {
+	s.close()
+	now, failed := time.Now(), asError(err)
+	b.update(s.member, func(c *condition) {
+		c.end(now, try{began: s.began, answered: s.answered, err: failed})
+		switch {
+		case failed.Reason == recovery.WrongBytes:
+			b.liars.remember(now, lie{s.member.index, s.piece.Blob.ID})
+		case failed.Rest > 0:
+			b.hedging.overloadAt = now
+		}
+	})
+	return failed
+}
+
+// beaten ends a try that a rival was faster than.
+func (b *board) beaten(s *stream) {
+	now, inBody := time.Now(), s.body.ReadCloser != nil
+	s.close()
+	b.update(s.member, func(c *condition) {
+		c.beaten(now, s.waited)
+		b.hedging.waited(now, inBody, s.waited)
+	})
+}
+
+// abandon ends a try that ended through no doing of the peer's.
+func (b *board) abandon(s *stream) {
+	s.close()
+	b.update(s.member, (*condition).abandon)
+}
+
+// doubt notes that the bytes of these peers were wrong together.
+func (b *board) doubt(peers peerSet) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, m := range b.members {
+		if peers&m.set() != 0 {
+			m.cond.doubts++
+		}
+	}
+}
+
+// strained notes that our own limit holds a transfer.
+func (b *board) strained(now time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.hedging.overloadAt = now
+}
+
+// patience is how long to wait for an answer, and for the next bytes of a body, before
+// another peer is asked as well.
+func (b *board) patience() (d [2]time.Duration) {
+	for i := range d {
+		d[i] = time.Duration(b.hedging.patience[i].Load())
+	}
+	return d
+}
+
+// lied reports whether a peer is known to have sent wrong bytes for a piece.
+func (b *board) lied(m *member, p syncer.Piece) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.liars.knows(time.Now(), lie{m.index, p.Blob.ID})
 }
 
 // update changes a peer's condition, and tells whoever waits for the health.
 func (b *board) update(m *member, change func(*condition)) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	before := m.cond.state
+	before, onTrial := m.cond.state, m.cond.onTrial()
 	change(&m.cond)
+	if onTrial && !m.cond.onTrial() && b.verdict != nil {
+		close(b.verdict)
+		b.verdict = nil
+	}
 	if m.cond.state == before {
 		return
 	}
@@ -130,13 +168,13 @@ func (b *board) due(m *member) (in time.Duration, probe, down bool) {
 
 // leftAlone lists the peers that are not in tried because they are resting or
 // unreachable.
-func (b *board) leftAlone(tried uint64) []syncer.PeerAnswer {
+func (b *board) leftAlone(tried peerSet) []syncer.PeerAnswer {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	var answers []syncer.PeerAnswer
 	now := time.Now()
 	for _, m := range b.members {
-		if tried&(1<<m.index) != 0 || m.cond.state == Reachable {
+		if tried&m.set() != 0 || m.cond.state == Reachable {
 			continue
 		}
 		left := max(0, m.cond.until.Sub(now)).Round(time.Millisecond)
@@ -172,6 +210,15 @@ func (b *board) health() recovery.PeerHealth {
 		h.Returns += m.cond.returns
 	}
 	return h
+}
+
+func (b *board) overloads() (n uint64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, m := range b.members {
+		n += m.cond.count.overloads
+	}
+	return n
 }
 
 // waitChange returns nil when the version is not the one it last returned for.

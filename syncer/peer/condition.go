@@ -22,16 +22,21 @@ const (
 // condition is all that is known about one peer, and the rules by which it
 // changes (doc.go). It is plain data: its owner brings the time and the lock.
 type condition struct {
-	state State
-	until time.Time // of a rest, or of the next probe
-	level int       // rests in a row; the next one is restAfter(level+1)
-	row   int       // failures in a row
-	trial bool      // it came back, and has not answered since
+	state  State
+	why    string    // what the state or the trial is for, after "because"
+	until  time.Time // of a rest, or of the next probe
+	level  int       // rests in a row; the next one is restAfter(level+1)
+	row    int       // failures in a row
+	trial  bool      // it came back, or was beaten often, and has not answered since
+	slow   int       // tries in a row in which another peer was faster
+	doubts int       // pieces since the last one that it served alone that were wrong, with others' bytes in them
 
 	answeredAt time.Time // last answer about a piece
 	returns    uint64    // times it came back from unreachable
 	inFlight   int
+	lately     lately
 	score      score
+	answers    waits // until they began
 	count      counts
 	lastErr    string
 	lastErrAt  time.Time
@@ -41,6 +46,8 @@ type condition struct {
 type counts struct {
 	fetched, fetchedBytes                   uint64
 	absent, wrongBytes, failed, unreachable uint64
+	overloads                               uint64
+	hedges, hedgeWins, beaten, failovers    uint64
 }
 
 // try is what one transfer showed about a peer.
@@ -56,13 +63,21 @@ type try struct {
 func (c *condition) end(now time.Time, t try) {
 	c.inFlight--
 	if t.err == nil {
+		c.lately.add(now, false)
 		c.count.fetched++
 		c.count.fetchedBytes += uint64(t.bytes)
+		c.answers.add(now, t.answered.Sub(t.began))
 		c.score.served(now, t.answered.Sub(t.began), now.Sub(t.answered)-t.held, t.bytes)
 		c.answer(now)
 		return
 	}
 	c.score.missed(now)
+	if t.err.Reason != recovery.Unreachable {
+		c.lately.add(now, t.err.Reason == recovery.PeerFailed || t.err.Reason == recovery.Deadline)
+	}
+	if t.err.overload() {
+		c.count.overloads++
+	}
 	switch t.err.Reason {
 	case recovery.Absent:
 		c.count.absent++
@@ -84,9 +99,24 @@ func (c *condition) end(now time.Time, t try) {
 // abandon forgets a try that ended through no doing of the peer's.
 func (c *condition) abandon() { c.inFlight-- }
 
+// beaten ends a try in which another peer delivered first, after this one had kept the
+// fetch waiting for so long. It is neither a success nor a failure.
+func (c *condition) beaten(now time.Time, waited time.Duration) {
+	c.inFlight--
+	c.count.beaten++
+	c.score.late(now, waited)
+	c.answers.add(now, waited)
+	if c.slow++; c.slow >= RestAfter && !c.trial {
+		c.trial, c.why = true, fmt.Sprintf("others were faster %d times in a row", c.slow)
+	}
+}
+
 // answer: the peer said something about a piece.
 func (c *condition) answer(now time.Time) {
-	c.answeredAt, c.row, c.level, c.trial = now, 0, 0, false
+	c.answeredAt, c.row, c.level, c.trial, c.slow = now, 0, 0, false, 0
+	if c.state != Resting {
+		c.why = ""
+	}
 	if c.state == Unreachable {
 		c.state = Reachable
 		c.returns++
@@ -104,26 +134,35 @@ func (c *condition) silent(now, began time.Time) {
 		c.state = Unreachable
 		c.level++
 		c.until = now.Add(restAfter(c.level))
+		c.why = "a request got no answer"
 	}
 }
 
-// fail: the peer was reached, and could not serve. It rests if it asked for it,
-// or after RestAfter failures in a row.
+// fail: the peer was reached, and could not serve. It rests if it asked for it, after
+// RestAfter failures in a row, or where too many of its recent tries failed.
 func (c *condition) fail(now time.Time, asked time.Duration) {
 	c.row++
 	if c.state == Unreachable {
 		return
 	}
 	var d time.Duration
+	var why string
 	if asked > 0 {
-		d = clampRest(asked)
+		d, why = clampRest(asked), "it asked to be left alone"
 	}
-	if c.row >= RestAfter && c.state == Reachable {
+	bad, all := c.lately.sum(now)
+	if c.state == Reachable && (c.row >= RestAfter || tooMany(bad, all)) {
 		c.level++
-		d = max(d, restAfter(c.level))
+		if rest := restAfter(c.level); rest > d {
+			d, why = rest, fmt.Sprintf("of %d failures in a row", c.row)
+			if c.row < RestAfter {
+				why = fmt.Sprintf("of %d failures in the last %d tries", bad, all)
+			}
+		}
+		c.lately = lately{}
 	}
 	if until := now.Add(d); d > 0 && (c.state != Resting || until.After(c.until)) {
-		c.state, c.until = Resting, until
+		c.state, c.until, c.why = Resting, until, why
 	}
 }
 
@@ -141,11 +180,12 @@ func (c *condition) probed(now time.Time, err error) {
 	switch {
 	case c.state != Unreachable: // an answer came first
 	case err == nil:
-		c.state, c.trial = Reachable, true
+		c.state, c.trial, c.why = Reachable, true, "it could not be reached"
 		c.returns++
 	default:
 		c.level++
 		c.until = now.Add(restAfter(c.level))
+		c.why = "it cannot be connected to"
 		c.note(now, fmt.Errorf("probe: %w", err))
 	}
 }
@@ -153,8 +193,24 @@ func (c *condition) probed(now time.Time, err error) {
 // rested ends a rest whose time is up.
 func (c *condition) rested(now time.Time) {
 	if c.state == Resting && !now.Before(c.until) {
-		c.state, c.trial = Reachable, true
+		c.state, c.trial, c.why = Reachable, true, strings.TrimPrefix(c.why, "of ")
 	}
+}
+
+// onTrial reports whether the peer is asked one thing at a time, and has that to do.
+func (c *condition) onTrial() bool { return c.state == Reachable && c.trial && c.inFlight > 0 }
+
+// words say what is done with the peer, and why.
+func (c *condition) words() string {
+	switch {
+	case c.state == Unreachable:
+		return "not asked but probed, because " + c.why
+	case c.state == Resting:
+		return "not asked for a while, because " + c.why
+	case c.trial:
+		return "one request at a time until it answers, after " + c.why
+	}
+	return "asked for pieces"
 }
 
 func (c *condition) note(now time.Time, err error) {

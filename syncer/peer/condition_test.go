@@ -183,3 +183,82 @@ func TestOneLine(t *testing.T) {
 		t.Errorf("%q", text)
 	}
 }
+
+// A peer that fails every other time never fails RestAfter times in a row, and rests all
+// the same; what is absent or wrong is an answer.
+func TestErrorRateOpens(t *testing.T) {
+	now := time.Unix(1_700_000_000, 0)
+	for _, c := range []struct {
+		name   string
+		reason recovery.Reason
+		tries  int
+		step   time.Duration
+		rests  bool
+	}{
+		{"half fail", recovery.PeerFailed, latelyTries, 0, true},
+		{"half are late", recovery.Deadline, latelyTries, 0, true},
+		{"too few to tell", recovery.PeerFailed, latelyTries - 2, 0, false},
+		{"half fail, over a long time", recovery.PeerFailed, 10 * latelyTries, 2 * time.Second, false},
+		{"half are absent", recovery.Absent, 10 * latelyTries, 0, false},
+		{"half are wrong", recovery.WrongBytes, 10 * latelyTries, 0, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			cond, now := condition{state: Reachable, inFlight: 1000}, now
+			for i := range c.tries {
+				one := try{began: now, answered: now}
+				if i%2 == 1 {
+					one.err = Errorf(c.reason, "e")
+				}
+				cond.end(now, one)
+				now = now.Add(c.step)
+			}
+			if rests := cond.state == Resting; rests != c.rests {
+				t.Fatalf("%s: %s", cond.state, cond.words())
+			}
+			if want := "not asked for a while, because of 10 failures in the last 20 tries"; c.rests && cond.words() != want {
+				t.Errorf("%q, want %q", cond.words(), want)
+			}
+		})
+	}
+}
+
+// What an operator reads about a peer, through all its states.
+func TestWords(t *testing.T) {
+	now := time.Unix(1_700_000_000, 0)
+	c := condition{state: Reachable, inFlight: 1000}
+	check := func(want string) {
+		t.Helper()
+		if got := c.words(); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+	end := func(e *Error) { c.end(now, try{began: now, answered: now, err: e}) }
+	check("asked for pieces")
+	end(&Error{Reason: recovery.PeerFailed, Rest: time.Second, Err: errors.New("status 503")})
+	check("not asked for a while, because it asked to be left alone")
+	now = now.Add(time.Second)
+	c.rested(now)
+	check("one request at a time until it answers, after it asked to be left alone")
+	end(nil)
+	check("asked for pieces")
+	for range RestAfter {
+		end(Errorf(recovery.PeerFailed, "status 500"))
+	}
+	check("not asked for a while, because of 5 failures in a row")
+	now = now.Add(time.Second)
+	c.rested(now)
+	check("one request at a time until it answers, after 5 failures in a row")
+	now = now.Add(time.Second)
+	c.end(now, try{began: now, err: Errorf(recovery.Unreachable, "refused")})
+	check("not asked but probed, because a request got no answer")
+	c.probed(now, errors.New("refused"))
+	check("not asked but probed, because it cannot be connected to")
+	c.probed(now, nil)
+	check("one request at a time until it answers, after it could not be reached")
+	end(Errorf(recovery.Absent, "status 404"))
+	check("asked for pieces")
+	for range RestAfter {
+		c.beaten(now, time.Second)
+	}
+	check("one request at a time until it answers, after others were faster 5 times in a row")
+}

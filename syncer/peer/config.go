@@ -33,6 +33,9 @@ type Config struct {
 	// Resumes is how often a try goes on after a cut; default 3, none if
 	// negative.
 	Resumes int
+	// HedgePercent is how many more requests may be made, for a hundred, to race peers
+	// that keep a transfer waiting; default 5, none if negative.
+	HedgePercent int
 	// ProbeTimeout bounds one probe of an unreachable peer; default 3 s.
 	ProbeTimeout time.Duration
 	// LiarMemory is how long a peer that sent wrong bytes for an id is asked
@@ -49,6 +52,7 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.TryGrace, 30*time.Second)
 	setDefault(&c.TrySpeed, 16<<10)
 	setDefault(&c.Resumes, 3)
+	setDefault(&c.HedgePercent, 5)
 	setDefault(&c.ProbeTimeout, 3*time.Second)
 	setDefault(&c.LiarMemory, 10*time.Minute)
 	setDefault(&c.BufferSize, 64<<10)
@@ -75,6 +79,7 @@ func (c Config) Validate() error {
 		{"try grace (ms)", c.TryGrace.Milliseconds(), 1, 86_400_000},
 		{"try speed (B/s)", c.TrySpeed, 1, 1 << 40},
 		{"resumes", int64(max(c.Resumes, 0)), 0, 1_000},
+		{"hedges (percent)", int64(max(c.HedgePercent, 0)), 0, 100},
 		{"probe timeout (ms)", c.ProbeTimeout.Milliseconds(), 1, 60_000},
 		{"liar memory (s)", int64(c.LiarMemory / time.Second), 1, 7 * 86_400},
 		{"buffer size (B)", int64(c.BufferSize), 512, 16 << 20},

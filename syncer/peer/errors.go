@@ -1,6 +1,7 @@
 package peer
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -37,6 +38,12 @@ func (e *Error) Error() string { return e.Err.Error() }
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
+// overload reports whether the peer may have failed for having too much to do: it
+// asked to be left alone (429, 503), or was slower than is allowed.
+func (e *Error) overload() bool {
+	return e.Rest > 0 || e.Reason == recovery.Deadline || errors.Is(e.Err, ErrTooSlow)
+}
+
 // Errorf returns an *Error; the format is that of fmt.Errorf.
 func Errorf(reason recovery.Reason, format string, args ...any) *Error {
 	return &Error{Reason: reason, Err: fmt.Errorf(format, args...)}
@@ -64,4 +71,20 @@ func judgeSink(err error) error {
 		return &Error{Reason: recovery.WrongBytes, Err: err}
 	}
 	return &sinkError{err}
+}
+
+// ended is why ctx ended, as errors.Is sees it: context.Canceled or
+// context.DeadlineExceeded, and the cause if there is another one.
+func ended(ctx context.Context) error {
+	err, cause := ctx.Err(), context.Cause(ctx)
+	if errors.Is(cause, err) || errors.Is(cause, context.DeadlineExceeded) {
+		return cause
+	}
+	return fmt.Errorf("%w: %w", err, cause)
+}
+
+// overdue reports whether ctx ended because the time was up. A deadline that can be
+// held is a cause.
+func overdue(ctx context.Context) bool {
+	return errors.Is(ctx.Err(), context.DeadlineExceeded) || errors.Is(context.Cause(ctx), context.DeadlineExceeded)
 }

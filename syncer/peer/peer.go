@@ -27,8 +27,11 @@ type Peer interface {
 // Resume asks for the rest of a piece whose first bytes are there already. The
 // zero value asks for all of it.
 type Resume struct {
-	Offset    int64
-	Validator string // of the Body that the first bytes came from; set if Offset > 0
+	Offset int64
+	// Validator is that of the Body that the first bytes came from; empty if they
+	// came from another peer, or from one that has none. Without it the rest is that
+	// of whatever the peer has now.
+	Validator string
 }
 
 // Body is the beginning of an answer. It holds the bytes of the piece from

@@ -41,7 +41,7 @@ func New(cfg Config, peers ...Peer) (*Pool, error) {
 		return nil, errors.Join(err, closeAll(peers))
 	}
 	ctx, stop := context.WithCancel(context.Background())
-	p := &Pool{cfg: cfg, board: newBoard(cfg.LiarMemory, peers), stop: stop, stopped: ctx.Done()}
+	p := &Pool{cfg: cfg, board: newBoard(cfg, peers), stop: stop, stopped: ctx.Done()}
 	p.buffers.New = func() any {
 		buf := make([]byte, cfg.BufferSize)
 		return &buf
@@ -52,60 +52,37 @@ func New(cfg Config, peers ...Peer) (*Pool, error) {
 	return p, nil
 }
 
-// Fetch implements syncer.Fetcher: each usable peer is asked at most once. A
-// peer that is resting or unreachable is not asked; it is named after the
-// others, with ErrNotAsked.
+// Fetch implements syncer.Fetcher. Each usable peer is asked once, and goes on from
+// what others have sent; only if their bytes are wrong together is it asked again, for
+// the whole. A peer that is resting or unreachable is not asked; it is named after the
+// others, with ErrNotAsked. The peer it returns is the one that completed the piece.
 //
 // Two things end a Fetch at once and are held against no peer: an error of the
 // sink's own, such as a full disk, and the end of ctx. Neither is a
 // *syncer.FetchError, but for a deadline: it is the last answer, after those
 // that peers gave before it.
 func (p *Pool) Fetch(ctx context.Context, piece syncer.Piece, sink syncer.Sink) (string, error) {
-	var answers []syncer.PeerAnswer
-	var tried uint64
-	for {
-		m := p.board.pick(piece, tried)
-		if m == nil {
-			return "", &syncer.FetchError{Answers: append(answers, p.board.leftAlone(tried)...)}
-		}
-		tried |= 1 << m.index
-		err := p.try(ctx, m, piece, sink)
-		if err == nil {
-			return m.name, nil
-		}
-		var broken *sinkError
-		if errors.As(err, &broken) {
-			return "", fmt.Errorf("keep what %s sent: %w", m.name, broken.err)
-		}
-		switch {
-		case ctx.Err() != nil && !overdue(ctx):
-			return "", fmt.Errorf("fetch from %s: %w", m.name, ended(ctx))
-		case ctx.Err() != nil:
-			answers = append(answers, syncer.PeerAnswer{Peer: m.name, Reason: recovery.Deadline, Err: ended(ctx)})
-			return "", &syncer.FetchError{Answers: answers}
-		}
-		answers = append(answers, syncer.PeerAnswer{Peer: m.name, Reason: asError(err).Reason, Err: err})
-	}
-}
-
-// try transfers a piece from one peer and puts the result on the board.
-func (p *Pool) try(ctx context.Context, m *member, piece syncer.Piece, sink syncer.Sink) error {
-	if status, ok := sink.(syncer.PeerNoter); ok {
-		status.NotePeer(m.name)
-	}
 	buf := p.buffers.Get().(*[]byte)
 	defer p.buffers.Put(buf)
-	t := transfer{
-		cfg: p.cfg, peer: m.peer, piece: piece, size: SizeOf(piece), sink: sink, buf: *buf, throttle: &p.throttle, began: time.Now(),
+	f := fetch{pool: p, piece: piece, size: SizeOf(piece), sink: sink, buf: *buf}
+	m, err := f.run(ctx)
+	var name string
+	if m != nil {
+		name = m.name
 	}
-	err := t.run(ctx)
-	var failed *Error
-	if err != nil && (ctx.Err() != nil || !errors.As(err, &failed)) {
-		p.board.update(m, (*condition).abandon)
-		return err
+	var broken *sinkError
+	switch {
+	case err == nil:
+		return name, nil
+	case errors.As(err, &broken):
+		return "", fmt.Errorf("keep what %s sent: %w", name, broken.err)
+	case m == nil: // all of them were asked
+		return "", err
+	case !overdue(ctx):
+		return "", fmt.Errorf("fetch from %s: %w", name, ended(ctx))
 	}
-	p.board.end(m, piece, try{began: t.began, answered: t.answered, held: t.held, bytes: sink.Written(), err: failed})
-	return err
+	answers := append(f.answers, syncer.PeerAnswer{Peer: name, Reason: recovery.Deadline, Err: ended(ctx)})
+	return "", &syncer.FetchError{Answers: answers}
 }
 
 // keep brings a peer back that is resting or unreachable, until ctx ends.
@@ -147,6 +124,11 @@ func (p *Pool) probe(ctx context.Context, m *member) {
 
 // Health says how many peers can be asked now: neither resting nor unreachable.
 func (p *Pool) Health() recovery.PeerHealth { return p.board.health() }
+
+// Overload counts, since the pool was made, the answers that may mean that peers have
+// too much to do: they asked to be left alone (429, 503), took too long or were too
+// slow.
+func (p *Pool) Overload() uint64 { return p.board.overloads() }
 
 // SetBandwidth bounds what all transfers together read, in bytes a second; 0, as at
 // first, is no bound. The transfers share it fairly, and it takes effect at once,

@@ -39,6 +39,13 @@ func (s *score) served(now time.Time, answer, body time.Duration, n int64) {
 	s.rateAt = now
 }
 
+// late counts a try that was given up after a time in which no answer began, or no
+// bytes came: an answer is taken to need twice as long.
+func (s *score) late(now time.Time, waited time.Duration) {
+	s.age(now)
+	s.answer = max(s.answer, blend(s.answer, 2*waited.Seconds()))
+}
+
 // missed counts a try that served nothing, for whatever reason.
 func (s *score) missed(now time.Time) {
 	s.age(now)

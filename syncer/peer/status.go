@@ -7,6 +7,8 @@ import "time"
 type PeerStatus struct {
 	Name  string `json:"name"` // without credentials
 	State State  `json:"state"`
+	// Why says in words what is done with the peer, and why.
+	Why string `json:"why"`
 	// Until is when a resting peer is asked again, or an unreachable one probed.
 	Until time.Time `json:"until,omitzero"`
 
@@ -18,6 +20,15 @@ type PeerStatus struct {
 	Unreachable  uint64 `json:"unreachable"`   // gave no answer
 	Returns      uint64 `json:"returns"`       // came back from unreachable
 
+	// Hedges are requests to it because another peer kept a transfer waiting; of
+	// those, HedgeWins delivered first. Beaten are its own transfers that another peer
+	// took over because it was too slow, Failovers those it broke off and another peer
+	// went on with.
+	Hedges    uint64 `json:"hedges"`
+	HedgeWins uint64 `json:"hedge_wins"`
+	Beaten    uint64 `json:"beaten"`
+	Failovers uint64 `json:"failovers"`
+
 	// LastError is one line of at most recovery.MaxErrorText bytes. That a
 	// piece is absent is no error.
 	LastError   string    `json:"last_error,omitempty"`
@@ -26,7 +37,11 @@ type PeerStatus struct {
 	// BytesPerSecond is the recent rate of all its transfers together; it falls
 	// to zero when nothing is fetched.
 	BytesPerSecond float64 `json:"bytes_per_second"`
-	InFlight       int     `json:"in_flight"`
+	// AnswerP50 and AnswerP99 are how long its recent answers took to begin, as far as
+	// they were waited for; 0 while too few are known.
+	AnswerP50 time.Duration `json:"answer_p50_ns"`
+	AnswerP99 time.Duration `json:"answer_p99_ns"`
+	InFlight  int           `json:"in_flight"`
 }
 
 // Status lists the peers in the order configured.
@@ -39,10 +54,12 @@ func (p *Pool) Status() []PeerStatus {
 	for _, m := range b.members {
 		c := &m.cond
 		s := PeerStatus{
-			Name: m.name, State: c.state,
+			Name: m.name, State: c.state, Why: c.words(),
 			Fetched: c.count.fetched, FetchedBytes: c.count.fetchedBytes, Absent: c.count.absent,
 			WrongBytes: c.count.wrongBytes, Failed: c.count.failed, Unreachable: c.count.unreachable,
 			Returns: c.returns, LastError: c.lastErr, LastErrorAt: c.lastErrAt,
+			Hedges: c.count.hedges, HedgeWins: c.count.hedgeWins, Beaten: c.count.beaten, Failovers: c.count.failovers,
+			AnswerP50: c.answers.percentile(50), AnswerP99: c.answers.percentile(99),
 			BytesPerSecond: c.score.rate(now), InFlight: c.inFlight,
 		}
 		if c.state != Reachable {

@@ -24,7 +24,7 @@ func hostile(evil func(where string) string) facts {
 	bound.Network = evil("network")
 	d.Newest, d.Bound, d.Covered = &bound, &bound, nil
 	d.Counters.Passes, d.Origin = 1, recovery.Origin{Decision: recovery.Relook, Why: evil("origin")}
-	d.Peers = []statusapi.PeerView{{Name: evil("peer"), State: evil("peer_state"), WrongBytes: 3, LastError: evil("peer_error"), LastErrorAt: d.At}}
+	d.Peers = []statusapi.PeerView{{Name: evil("peer"), State: evil("peer_state"), Why: evil("peer_why"), WrongBytes: 3, LastError: evil("peer_error"), LastErrorAt: d.At}}
 	d.Store = &statusapi.StoreView{Root: evil("root"), Layout: evil("layout"), Identity: evil("identity"), Durability: evil("durability")}
 	d.Checkpoint = &statusapi.CheckpointView{Path: evil("path"), Source: evil("source"), Note: evil("note"), Cursor: *d.CursorDurable, SavedAt: d.At}
 	f.list = f.list[:1]

@@ -175,8 +175,9 @@ func scanning() facts {
 	d.ETA = &eta{LowSeconds: 760, HighSeconds: 1510}
 	d.PeersReachable, d.PeersTotal = 3, 3
 	d.Peers = []statusapi.PeerView{
-		{Name: "http://peer-a.internal:8080/blobs", State: "reachable", Fetched: 51_020, FetchedBytes: 211 << 30, Absent: 12, BytesPerSecond: 112 << 20, InFlight: 24},
-		{Name: "http://peer-b.internal:8080/blobs", State: "reachable", Fetched: 40_201, FetchedBytes: 170 << 30, Absent: 801, Failed: 4, BytesPerSecond: 96 << 20, InFlight: 20,
+		{Name: "http://peer-a.internal:8080/blobs", State: "reachable", Fetched: 51_020, FetchedBytes: 211 << 30, Absent: 12, BytesPerSecond: 112 << 20, InFlight: 24,
+			Why: "asked for pieces", AnswerP50Seconds: 0.0042, AnswerP99Seconds: 0.31},
+		{Name: "http://peer-b.internal:8080/blobs", State: "reachable", Fetched: 40_201, FetchedBytes: 170 << 30, Absent: 801, Failed: 4, Beaten: 31, Why: "asked for pieces", BytesPerSecond: 96 << 20, InFlight: 20,
 			LastError: "503 Service Unavailable", LastErrorAt: at.Add(-11 * time.Minute)},
 		{Name: "https://archive.example/v2/app/blobs", State: "reachable", Fetched: 4_880, FetchedBytes: 21 << 30, BytesPerSecond: 6 << 20, InFlight: 4},
 	}

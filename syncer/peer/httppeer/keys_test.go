@@ -77,7 +77,7 @@ type mutual struct {
 
 func newMutual(t *testing.T, far peertest.Far, change func(*tls.Config)) *mutual {
 	m := &mutual{authority: certify(t, "authority", nil)}
-	blobs := serveBlobs(far)
+	blobs := serveBlobs(from(far))
 	m.Server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		m.mu.Lock()
 		m.names = append(m.names, r.TLS.PeerCertificates[0].Subject.CommonName)

@@ -78,7 +78,9 @@ func (p *Peer) Get(ctx context.Context, piece syncer.Piece, from peer.Resume) (p
 	}
 	if from.Offset > 0 {
 		req.Header.Set("Range", "bytes="+strconv.FormatInt(from.Offset, 10)+"-")
-		req.Header.Set("If-Range", from.Validator)
+		if from.Validator != "" {
+			req.Header.Set("If-Range", from.Validator)
+		}
 	}
 	resp, err := p.sender.RoundTrip(req)
 	if err != nil {

@@ -2,6 +2,7 @@ package httppeer_test
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"io"
 	"log"
@@ -25,12 +26,19 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // newPeer returns a peer for a template's text, with short timeouts.
 func newPeer(t testing.TB, template string) *httppeer.Peer {
 	t.Helper()
+	return newPatientPeer(t, template, time.Second)
+}
+
+// newPatientPeer returns a peer that waits so long for an answer; 0: 30 s.
+func newPatientPeer(t testing.TB, template string, answer time.Duration) *httppeer.Peer {
+	t.Helper()
+	answer = cmp.Or(answer, 30*time.Second)
 	tmpl, err := peer.ParseTemplate(template)
 	if err != nil {
 		t.Fatal(err)
 	}
 	p, err := httppeer.New(tmpl, httppeer.Config{
-		DialTimeout: 2 * time.Second, AnswerTimeout: time.Second, Concurrency: 8,
+		DialTimeout: 10 * time.Second, TLSTimeout: answer, AnswerTimeout: answer, Concurrency: 8,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -39,10 +47,10 @@ func newPeer(t testing.TB, template string) *httppeer.Peer {
 }
 
 // serveBlobs answers /<id> as a plain web server does, with ETag and Range.
-func serveBlobs(far peertest.Far) http.Handler {
+func serveBlobs(find func(recovery.BlobID) ([]byte, bool)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		id, err := recovery.ParseBlobID(strings.TrimPrefix(r.URL.Path, "/"))
-		content, ok := far[id]
+		content, ok := find(id)
 		if err != nil || !ok {
 			http.NotFound(w, r)
 			return
@@ -52,9 +60,17 @@ func serveBlobs(far peertest.Far) http.Handler {
 	})
 }
 
+// from finds blobs that do not change.
+func from(far peertest.Far) func(recovery.BlobID) ([]byte, bool) {
+	return func(id recovery.BlobID) ([]byte, bool) {
+		content, ok := far[id]
+		return content, ok
+	}
+}
+
 func TestConformance(t *testing.T) {
 	peertest.Run(t, func(t *testing.T, far peertest.Far) peer.Peer {
-		server := httptest.NewServer(serveBlobs(far))
+		server := httptest.NewServer(serveBlobs(from(far)))
 		t.Cleanup(server.Close)
 		return newPeer(t, server.URL+"/{id}")
 	})
@@ -63,7 +79,7 @@ func TestConformance(t *testing.T) {
 // The same over TLS.
 func TestConformanceTLS(t *testing.T) {
 	peertest.Run(t, func(t *testing.T, far peertest.Far) peer.Peer {
-		server := httptest.NewUnstartedServer(serveBlobs(far))
+		server := httptest.NewUnstartedServer(serveBlobs(from(far)))
 		server.Config.ErrorLog = log.New(io.Discard, "", 0) // it reports handshakes that nobody needed any more
 		server.StartTLS()
 		t.Cleanup(server.Close)
@@ -84,7 +100,7 @@ func TestKeepsConnection(t *testing.T) {
 	piece, content := peertest.NewPiece(1, 4096)
 	missing, _ := peertest.NewPiece(2, 4096)
 	conns := make(chan struct{}, 100)
-	server := httptest.NewUnstartedServer(serveBlobs(peertest.Far{piece.Blob.ID: content}))
+	server := httptest.NewUnstartedServer(serveBlobs(from(peertest.Far{piece.Blob.ID: content})))
 	server.Config.ConnState = countNew(conns)
 	server.Start()
 	t.Cleanup(server.Close)

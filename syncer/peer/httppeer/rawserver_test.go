@@ -16,6 +16,7 @@ import (
 type exchange struct {
 	net.Conn
 	request *http.Request
+	n       int           // of the server's requests, from 1
 	gone    chan struct{} // closed when the client has closed its side
 }
 
@@ -36,7 +37,8 @@ func (x *exchange) reset() { _ = x.Conn.(*net.TCPConn).SetLinger(0) }
 // rawServer answers each request, one for a connection, with bytes of a
 // script's choosing, and closes the connection when the script returns.
 type rawServer struct {
-	URL string
+	URL  string
+	mute bool // it reads nothing and says nothing
 
 	mu       sync.Mutex
 	requests []*http.Request
@@ -44,11 +46,22 @@ type rawServer struct {
 
 func newRawServer(t *testing.T, script func(x *exchange)) *rawServer {
 	t.Helper()
+	return startRawServer(t, &rawServer{}, script)
+}
+
+// newMuteServer accepts connections, and that is all.
+func newMuteServer(t *testing.T) *rawServer {
+	t.Helper()
+	return startRawServer(t, &rawServer{mute: true}, nil)
+}
+
+func startRawServer(t *testing.T, s *rawServer, script func(x *exchange)) *rawServer {
+	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &rawServer{URL: "http://" + listener.Addr().String()}
+	s.URL = "http://" + listener.Addr().String()
 	var wg sync.WaitGroup
 	open := make(map[net.Conn]bool)
 	wg.Go(func() {
@@ -81,6 +94,10 @@ func newRawServer(t *testing.T, script func(x *exchange)) *rawServer {
 
 func (s *rawServer) serve(conn net.Conn, script func(x *exchange)) {
 	defer conn.Close()
+	if s.mute {
+		_, _ = io.Copy(io.Discard, conn) // until the client hangs up
+		return
+	}
 	reader := bufio.NewReader(conn)
 	request, err := http.ReadRequest(reader)
 	if err != nil {
@@ -88,8 +105,9 @@ func (s *rawServer) serve(conn net.Conn, script func(x *exchange)) {
 	}
 	s.mu.Lock()
 	s.requests = append(s.requests, request)
+	n := len(s.requests)
 	s.mu.Unlock()
-	x := &exchange{Conn: conn, request: request, gone: make(chan struct{})}
+	x := &exchange{Conn: conn, request: request, n: n, gone: make(chan struct{})}
 	go func() {
 		defer close(x.gone)
 		_, _ = io.Copy(io.Discard, reader)

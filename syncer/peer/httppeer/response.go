@@ -108,8 +108,8 @@ func retryAfter(text string, now time.Time) time.Duration {
 }
 
 const (
-	drainMax  = 4 << 10     // bytes of an error's body that are read
-	drainTime = time.Second // to read them in
+	drainMax  = 4 << 10                // bytes of an error's body that are read
+	drainTime = 100 * time.Millisecond // to read them in: what is there comes with the header
 )
 
 // drain ends a response whose body is not wanted. A small body is read, so that

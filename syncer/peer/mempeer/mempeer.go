@@ -97,7 +97,7 @@ func (p *Peer) Get(ctx context.Context, piece syncer.Piece, from peer.Resume) (p
 		return peer.Body{}, &peer.Error{Reason: recovery.Absent, Err: errAbsent}
 	}
 	offset := from.Offset
-	if from.Validator != c.validator || offset > int64(len(c.bytes)) {
+	if from.Validator != "" && from.Validator != c.validator || offset > int64(len(c.bytes)) {
 		offset = 0
 	}
 	rest := c.bytes[offset:]

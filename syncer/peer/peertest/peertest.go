@@ -164,6 +164,10 @@ func testResume(t *testing.T, factory Factory) {
 	if whole.Offset != 0 {
 		t.Errorf("the whole piece begins at %d", whole.Offset)
 	}
+	// Bytes that came from elsewhere are gone on with, or all of them are sent.
+	if rest, _ := read(peer.Resume{Offset: 9_000}); rest.Offset != 9_000 && rest.Offset != 0 {
+		t.Errorf("went on from %d, want 9000 or 0", rest.Offset)
+	}
 	if whole.Validator == "" {
 		t.Skip("the peer does not resume")
 	}

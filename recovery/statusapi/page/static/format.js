@@ -53,6 +53,13 @@ export function duration(seconds) {
   return two(86400, "d", 3600, "h");
 }
 
+// wait spells a short time: milliseconds below a second.
+export function wait(seconds) {
+  const ms = seconds * 1000;
+  if (ms < 10) return `${ms.toFixed(1)} ms`;
+  return ms < 1000 ? `${ms.toFixed(0)} ms` : `${seconds.toFixed(1)} s`;
+}
+
 // 12 to 25 min; about 12 min, where both ends read the same.
 export function range(low, high) {
   if (!known(low) || !known(high)) return UNKNOWN;

@@ -203,6 +203,8 @@ export function peerFaults(p) {
   if (p.failed > 0) faults.push(`could not serve ${times(p.failed)}`);
   if (p.unreachable > 0) faults.push(`gave no answer ${times(p.unreachable)}`);
   if (p.absent > 0) faults.push(`did not have it ${times(p.absent)}`);
+  if (p.failovers > 0) faults.push(`broke off ${times(p.failovers)}`);
+  if (p.beaten > 0) faults.push(`was slower than another ${times(p.beaten)}`);
   return faults;
 }
 

@@ -1,6 +1,6 @@
 // The parts of the page that follow from one status document.
 
-import { ago, bytes, clean, clock, count, exact, moment, percent, plural, rate, shortID, words } from "./format.js";
+import { ago, bytes, clean, clock, count, exact, moment, percent, plural, rate, shortID, wait, words } from "./format.js";
 import { TONES, blockedBy, decided, isComplete, markText, notes, ownedProgress, passDone, passProgress, peerFaults, verdict, waiting } from "./judge.js";
 import { byID, el, facts, reconcile, set, text, when } from "./dom.js";
 import { track } from "./draw.js";
@@ -100,18 +100,20 @@ export function showPeers(doc, now) {
   const cell = (label, kind, ...children) => el("td", { role: "cell", "data-label": label, class: kind }, ...children);
   reconcile(byID("peers"), peers.map((p, at) => ({ ...p, at })), {
     key: (p) => `${p.at} ${p.name}`,
-    make: () => el("tr", { role: "row" }, cell("Peer", "peer", el("bdi")), cell("State", "state", el("span", { class: "badge" })), cell("Speed", "n"),
-      cell("In flight", "n"), cell("Fetched", "n"), cell("Went wrong", "faults"), cell("Last error", "error", el("time"), el("span"))),
+    make: () => el("tr", { role: "row" }, cell("Peer", "peer", el("bdi")), cell("State", "state", el("span", { class: "badge" }), el("span")), cell("Speed", "n"),
+      cell("Answers in", "n"), cell("In flight", "n"), cell("Fetched", "n"), cell("Went wrong", "faults"), cell("Last error", "error", el("time"), el("span"))),
     update: (row, p) => fillPeer(row, p, now),
   });
 }
 
 function fillPeer(row, p, now) {
-  const [name, state, speed, flight, fetched, faults, error] = row.children;
+  const [name, state, speed, answers, flight, fetched, faults, error] = row.children;
   text(name.firstElementChild, clean(p.name));
   text(state.firstElementChild, words(p.state));
   set(state.firstElementChild, "data-kind", p.state);
+  text(state.lastElementChild, p.why && p.why !== "asked for pieces" ? ` ${clean(p.why)}` : "");
   text(speed, `${bytes(p.bytes_per_second)}/s`);
+  text(answers, p.answer_p99_seconds > 0 ? `${wait(p.answer_p50_seconds)}, 99 % in ${wait(p.answer_p99_seconds)}` : "unknown");
   text(flight, count(p.in_flight));
   text(fetched, `${plural(p.fetched, "piece")}, ${bytes(p.fetched_bytes)}`);
   const wrong = peerFaults(p);
