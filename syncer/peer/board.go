@@ -174,6 +174,15 @@ func (b *board) health() recovery.PeerHealth {
 	return h
 }
 
+func (b *board) overloads() (n uint64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, m := range b.members {
+		n += m.cond.count.overloads
+	}
+	return n
+}
+
 // waitChange returns nil when the version is not the one it last returned for.
 func (b *board) waitChange(ctx context.Context, closed <-chan struct{}) error {
 	for {

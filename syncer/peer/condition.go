@@ -41,6 +41,7 @@ type condition struct {
 type counts struct {
 	fetched, fetchedBytes                   uint64
 	absent, wrongBytes, failed, unreachable uint64
+	overloads                               uint64
 }
 
 // try is what one transfer showed about a peer.
@@ -63,6 +64,9 @@ func (c *condition) end(now time.Time, t try) {
 		return
 	}
 	c.score.missed(now)
+	if t.err.overload() {
+		c.count.overloads++
+	}
 	switch t.err.Reason {
 	case recovery.Absent:
 		c.count.absent++

@@ -37,6 +37,12 @@ func (e *Error) Error() string { return e.Err.Error() }
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
+// overload reports whether the peer may have failed for having too much to do: it
+// asked to be left alone (429, 503), or was slower than is allowed.
+func (e *Error) overload() bool {
+	return e.Rest > 0 || e.Reason == recovery.Deadline || errors.Is(e.Err, ErrTooSlow)
+}
+
 // Errorf returns an *Error; the format is that of fmt.Errorf.
 func Errorf(reason recovery.Reason, format string, args ...any) *Error {
 	return &Error{Reason: reason, Err: fmt.Errorf(format, args...)}

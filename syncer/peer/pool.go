@@ -148,6 +148,11 @@ func (p *Pool) probe(ctx context.Context, m *member) {
 // Health says how many peers can be asked now: neither resting nor unreachable.
 func (p *Pool) Health() recovery.PeerHealth { return p.board.health() }
 
+// Overload counts, since the pool was made, the answers that may mean that peers have
+// too much to do: they asked to be left alone (429, 503), took too long or were too
+// slow.
+func (p *Pool) Overload() uint64 { return p.board.overloads() }
+
 // SetBandwidth bounds what all transfers together read, in bytes a second; 0, as at
 // first, is no bound. The transfers share it fairly, and it takes effect at once,
 // also for those that wait.
