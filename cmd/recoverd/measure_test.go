@@ -34,6 +34,7 @@ func TestMeasure(t *testing.T) {
 	t.Run("Saving", m.saving)
 	t.Run("Memory", m.memory)
 	t.Run("Heap", m.heap)
+	t.Run("Latency", m.latency)
 	m.print(t)
 }
 
@@ -42,6 +43,7 @@ type measurement struct {
 	dir   string
 	found []finding
 	made  map[string]network // by name
+	lives int                // of nodes that fetched from afar
 }
 
 // finding is one line of the table.
