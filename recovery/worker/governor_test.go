@@ -164,6 +164,19 @@ func TestGovernorRecovers(t *testing.T) {
 	}
 }
 
+// A cap is no longer there than its cause.
+func TestGovernorForgetsOverload(t *testing.T) {
+	for seed := range uint64(20) {
+		r, g := rand.New(rand.NewPCG(seed, 5)), NewGovernor(4, ceilingHere, 64)
+		refusing(40).run(g, r, 30*time.Second)
+		p := plant{perSecond: latency(0.05, 10_000), noise: 0.05}
+		c := p.run(g, r, 3*time.Minute)
+		if got := c.share(p.best(), 2*time.Minute, 3*time.Minute); got < 0.9 {
+			t.Errorf("seed %d: two minutes after the last sign it yields %.2f of the best", seed, got)
+		}
+	}
+}
+
 // Hazard 28. One dead source holds up all other work: a broken peer among good ones
 // refuses a part of all requests, whatever the limit. That must not shrink it.
 func TestOneDeadSourceHoldsUpAllOtherWork(t *testing.T) {

@@ -102,23 +102,27 @@ func (s *sampleSums) pass(now time.Time) {
 	}
 }
 
-// sample takes a sample. It returns the event that puts another limit in force, or
-// nil. A time in which nothing was in flight ends the sampling, until something is.
-func (a *autopilot) sample(now time.Time) recovery.Event {
+// measure ends a sample and begins the next.
+func (a *autopilot) measure(now time.Time) Sample {
 	a.sums.pass(now)
 	was, next := a.sums, a.begin(now)
 	a.sums = next
-	elapsed := now.Sub(was.began)
-	if elapsed <= 0 {
-		return nil
-	}
 	s := Sample{
-		Elapsed: elapsed, Blobs: next.stored - was.stored, Bytes: next.received - was.received, Overload: next.overload - was.overload,
-		InFlight: was.slotSeconds / elapsed.Seconds(), Most: was.most, Full: was.fullSeconds / elapsed.Seconds(),
+		Elapsed: now.Sub(was.began), Most: was.most,
+		Blobs: next.stored - was.stored, Bytes: next.received - was.received, Overload: next.overload - was.overload,
 	}
-	before := a.governor.Limit()
+	if seconds := s.Elapsed.Seconds(); seconds > 0 {
+		s.InFlight, s.Full = was.slotSeconds/seconds, was.fullSeconds/seconds
+	}
+	return s
+}
+
+// sample takes a sample. It returns the event that puts another limit in force, or
+// nil. A time in which nothing was in flight ends the sampling, until something is.
+func (a *autopilot) sample(now time.Time) recovery.Event {
+	s, before := a.measure(now), a.governor.Limit()
 	limit := a.governor.Step(s)
-	if was.most == 0 && s.Blobs == 0 {
+	if s.Most == 0 && s.Blobs == 0 {
 		a.stop()
 	}
 	if limit == before {
