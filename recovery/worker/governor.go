@@ -13,31 +13,32 @@ import (
 // Latencies are not looked at: blobs' sizes vary a million times, and a slow disk
 // shows in the goodput and in no answer of a peer's.
 //
-//   - Climb. The limit doubles as long as that yields a third more. So it is at most
-//     ten windows from the floor to any ceiling.
-//   - Test. The limit goes to and fro between a fifth above the level and a fifth
+//   - Climb. The limit doubles as long as that yields a quarter more. So it is at most
+//     eleven steps from the least limit to the highest there is.
+//   - Test. The limit goes to and fro between a little above the level and a little
 //     below it; each pair of windows gives one estimate of the elasticity: by how many
 //     percent goodput grows where the limit grows by one. When their mean is certain
-//     enough, the level moves: up where more is worth it, down where it is not, so
-//     that of all limits that yield nearly the most the smallest is sought. A steep
-//     slope goes back to modeClimb.
-//   - Rest. A level that stayed is kept for a while, twice as long each time, unless
-//     goodput changes by itself: that asks for a new test at once.
+//     enough, or was taken often enough, the level moves: up where a higher limit is
+//     worth it, down where a lower one yields as much, so that of all limits that yield
+//     nearly the most the smallest is sought. A steep slope goes back to climbing.
+//   - Rest. A level that stayed, or was passed in both directions, is kept for a while,
+//     twice as long each time, unless goodput changes by itself: that asks for a new
+//     test at once.
 //
-// Overload signs cut the limit at once and put a cap just below where they came; the
-// cap lasts 10 s, twice as long each time, and then rises in small steps. Cuts that
-// cost goodput in proportion, while the signs go on, were in vain: the signs have
-// another cause, such as one broken peer among good ones (hazard 28), and are not
-// heard for a while.
+// Signs of overload cut the limit at once, and put a cap just below where they came. It
+// lasts 10 s, twice as long each time, and then rises in small steps. Cuts that cost
+// goodput nearly in proportion, while the signs go on, are in vain: the signs have
+// another cause, such as one broken peer among good ones (hazard 28), and are not heard
+// for a while, in which goodput alone decides.
 //
-// A window in which the limit was not what held work back teaches nothing, and
-// changes nothing: neither the scan over stored blobs, nor the budget of bytes, nor an
-// outage makes the limit grow.
+// A window in which the limit was not what held work back teaches nothing and changes
+// nothing: neither the scan over stored blobs, nor the budget of bytes, nor an outage
+// makes the limit grow.
 //
-// It cannot run away: every step is clamped to floor and ceiling, growing takes two
-// full windows of which the later yields more, and what does not pay is given up
-// again. It converges where goodput has one maximum: below it a test is won by the
-// higher limit, above it by the lower one, and near it neither wins and the rests grow.
+// It cannot run away: every limit is clamped to floor and ceiling, growing takes full
+// windows of which the later yields more, and what does not pay is given up again. It
+// converges where goodput has one maximum: below it tests are won by the higher limit,
+// above it by the lower one, and near it the verdicts turn around and the rests grow.
 type Governor struct {
 	floor, ceiling int
 	limit          int     // in force
@@ -47,6 +48,7 @@ type Governor struct {
 	trial          trial
 
 	base      outcome // climb: what the limit before this one yielded; zero: not known
+	poor      float64 // climb: the goodput of this one's first window, if that was too little
 	reference float64 // rest: the goodput of its first window; 0: not known
 	rests     int     // windows still to rest
 	nextRest  int     // the length of the next rest, in windows
@@ -151,9 +153,17 @@ func (g *Governor) judge(o outcome) {
 	}
 }
 
-// climb doubles the limit, or finds that it went far enough.
+// climb doubles the limit, or finds that it went far enough. That it did is looked at
+// twice: a stall of ours or of a peer's makes a window poor, and nothing makes one rich.
 func (g *Governor) climb(o outcome) {
-	switch before := g.base; {
+	before := g.base
+	if before.goodput > 0 && o.goodput < climbYield*before.goodput && g.poor == 0 {
+		g.poor = o.goodput
+		g.set(o.limit)
+		return
+	}
+	o.goodput, g.poor = max(o.goodput, g.poor), 0
+	switch {
 	case before.goodput == 0, o.goodput >= climbYield*before.goodput:
 		g.base = o
 		g.level = o.limit
@@ -172,7 +182,7 @@ func (g *Governor) climb(o outcome) {
 }
 
 func (g *Governor) startTest() {
-	g.mode, g.trial, g.base = modeTest, trial{}, outcome{}
+	g.mode, g.trial, g.base, g.poor = modeTest, trial{}, outcome{}, 0
 	g.setForTest()
 }
 
@@ -224,7 +234,7 @@ func (g *Governor) startClimb(before outcome) {
 		g.stay()
 		return
 	}
-	g.mode, g.base, g.heading, g.nextRest = modeClimb, before, 0, 0
+	g.mode, g.base, g.poor, g.heading, g.nextRest = modeClimb, before, 0, 0, 0
 	g.set(2 * g.level)
 }
 
@@ -287,7 +297,7 @@ func (g *Governor) learnNothing() {
 
 // hold keeps the level for one window, and tests then.
 func (g *Governor) hold() {
-	g.mode, g.rests, g.reference = modeRest, 1, 0
+	g.mode, g.rests, g.reference, g.poor = modeRest, 1, 0, 0
 	g.set(g.level)
 }
 
