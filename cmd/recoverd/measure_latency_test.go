@@ -33,7 +33,7 @@ func (m *measurement) latency(t *testing.T) {
 		var all []string
 		for _, fixed := range []string{"16", "64", "256", "1024"} {
 			c := m.fetchFrom(t, peer, fixed, tc.runs)
-			all = append(all, fmt.Sprintf("%s: %.0f/s", fixed, c.steady()))
+			all = append(all, fmt.Sprintf("%s: %.0f/s and %s", fixed, c.steady(), mebibytes(c.memory)))
 			if c.steady() > best {
 				best, bestOf = c.steady(), fixed
 			}
@@ -51,6 +51,27 @@ func (m *measurement) latency(t *testing.T) {
 	}
 }
 
+// nearby holds auto against the default with a peer next door, where there is nothing
+// to be gained: all blobs fetched, from exec to exit.
+func (m *measurement) nearby(t *testing.T) {
+	const rounds, blobs = 3, 60_000
+	peer := newDistantPeer(t, m.dir, blobs, 4<<10)
+	peer.away = 0
+	whole := func(concurrency string) func() time.Duration {
+		return func() time.Duration {
+			args := m.emptyNode(t, peer, concurrency)
+			began := time.Now()
+			must(t, append(args, "--exit-when-complete")...)
+			return time.Since(began)
+		}
+	}
+	took := takeTurns(rounds, whole("64"), whole("auto"))
+	m.add(t, finding{
+		what: fmt.Sprintf("%d blobs of 4 KiB from next door: 64 against auto", blobs), value: took[0].over(took[1]).times(), target: "at least 0.95", rounds: rounds,
+		detail: fmt.Sprintf("64: %v, auto: %v", took[0], took[1]),
+	})
+}
+
 // haul is what a run fetched in each tenth of a second from its first request on.
 type haul struct {
 	tenths []uint64
@@ -60,16 +81,8 @@ type haul struct {
 // fetchFrom lets an empty node fetch for a while, and kills it.
 func (m *measurement) fetchFrom(t testing.TB, peer *distantPeer, concurrency string, most time.Duration) (c haul) {
 	t.Helper()
-	m.lives++
-	dir := filepath.Join(m.dir, fmt.Sprintf("latency-%d", m.lives))
-	if err := os.Mkdir(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	writeFile(t, filepath.Join(dir, "ownership.yaml"), "epoch: 1\ntotal_shards: 4\nowned: \"0-3\"\n")
 	before := peer.served.Load()
-	p := start(t, "run", "--state-dir", filepath.Join(dir, "state"), "--store", filepath.Join(dir, "store"), "--catalog", peer.catalog,
-		"--ownership", filepath.Join(dir, "ownership.yaml"), "--peer", peer.server.URL+"/{id}", "--listen", "", "--min-free", "1",
-		"--log-format", "json", "--concurrency", concurrency)
+	p := start(t, m.emptyNode(t, peer, concurrency)...)
 	defer p.kill()
 	until(t, "the first blob was served", func() bool { return peer.served.Load() > before })
 	seen := before
@@ -89,6 +102,22 @@ func (m *measurement) fetchFrom(t testing.TB, peer *distantPeer, concurrency str
 	c.memory = use.most
 	t.Logf("%s: %s", concurrency, c)
 	return c
+}
+
+// emptyNode returns the arguments of a run that has everything to fetch.
+func (m *measurement) emptyNode(t testing.TB, peer *distantPeer, concurrency string) []string {
+	t.Helper()
+	m.lives++
+	dir := filepath.Join(m.dir, fmt.Sprintf("latency-%d", m.lives))
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	writeFile(t, filepath.Join(dir, "ownership.yaml"), "epoch: 1\ntotal_shards: 4\nowned: \"0-3\"\n")
+	return []string{
+		"run", "--state-dir", filepath.Join(dir, "state"), "--store", filepath.Join(dir, "store"), "--catalog", peer.catalog,
+		"--ownership", filepath.Join(dir, "ownership.yaml"), "--peer", peer.server.URL + "/{id}", "--listen", "", "--min-free", "1",
+		"--log-format", "json", "--concurrency", concurrency,
+	}
 }
 
 // steady is the mean of the second half, in blobs a second.
@@ -126,6 +155,7 @@ func (c haul) String() string {
 type distantPeer struct {
 	catalog string
 	server  *httptest.Server
+	away    time.Duration // how long each answer takes
 	numbers map[string]uint64
 	rest    []byte
 	served  atomic.Uint64
@@ -134,8 +164,8 @@ type distantPeer struct {
 func newDistantPeer(t testing.TB, dir string, blobs, size int) *distantPeer {
 	t.Helper()
 	p := &distantPeer{
-		catalog: filepath.Join(dir, fmt.Sprintf("distant-%d.rsnap", size)), numbers: make(map[string]uint64, blobs),
-		rest: bytes.Repeat([]byte("recover "), size/8)[8:],
+		catalog: filepath.Join(dir, fmt.Sprintf("distant-%d-%d.rsnap", blobs, size)), numbers: make(map[string]uint64, blobs),
+		away: farAway, rest: bytes.Repeat([]byte("recover "), size/8)[8:],
 	}
 	var list strings.Builder
 	for n := range uint64(blobs) {
@@ -146,7 +176,7 @@ func newDistantPeer(t testing.TB, dir string, blobs, size int) *distantPeer {
 		p.numbers[id] = n
 		fmt.Fprintf(&list, "%s %d\n", id, size)
 	}
-	path := filepath.Join(dir, fmt.Sprintf("distant-%d.txt", size))
+	path := filepath.Join(dir, fmt.Sprintf("distant-%d-%d.txt", blobs, size))
 	writeFile(t, path, list.String())
 	must(t, "catalog", "import", "--in", path, "--out", p.catalog, "--format", "ids")
 	p.server = httptest.NewServer(p)
@@ -160,7 +190,7 @@ func (p *distantPeer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.NotFound(w, r)
 		return
 	}
-	time.Sleep(farAway)
+	time.Sleep(p.away)
 	w.Header().Set("Content-Length", strconv.Itoa(8+len(p.rest)))
 	_, _ = w.Write(binary.BigEndian.AppendUint64(nil, n)) // a client that has left is killed
 	if _, err := w.Write(p.rest); err == nil {

@@ -35,6 +35,7 @@ func TestMeasure(t *testing.T) {
 	t.Run("Memory", m.memory)
 	t.Run("Heap", m.heap)
 	t.Run("Latency", m.latency)
+	t.Run("Nearby", m.nearby)
 	m.print(t)
 }
 
