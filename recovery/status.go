@@ -144,5 +144,8 @@ func (m *Machine) Progress() *Progress {
 	return m.prior
 }
 
+// Slots returns how many blobs are in flight, and how many may be.
+func (m *Machine) Slots() (taken, limit int) { return m.run.slots, m.cfg.Slots }
+
 // Uptime is the time the machine was last told.
 func (m *Machine) Uptime() time.Duration { return m.now }

@@ -3,6 +3,7 @@ package syncer
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 
 	"github.com/recoverd/recoverd/recovery"
 )
@@ -15,6 +16,8 @@ type Handler struct {
 	cfg     Config // with defaults
 	barrier *barrier
 	table   table
+	// received counts bytes, also of what was cut off or wrong.
+	received atomic.Uint64
 }
 
 var (
@@ -85,6 +88,9 @@ func (h *Handler) Flying(id recovery.BlobID) bool {
 	// In this order: a flight lands only after the failure is known.
 	return h.table.has(id) || h.barrier.failure() != nil
 }
+
+// Received counts the bytes that came from peers since the Handler was made.
+func (h *Handler) Received() uint64 { return h.received.Load() }
 
 // Err returns the failed flush after which nothing is acknowledged any more, or
 // nil. It wraps ErrNotDurable. The process reports it and ends (I12).

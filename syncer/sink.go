@@ -3,6 +3,7 @@ package syncer
 import (
 	"fmt"
 	"io"
+	"sync/atomic"
 )
 
 // pieceSink is the one door through which bytes reach the store. The judge sees
@@ -11,6 +12,7 @@ type pieceSink struct {
 	draft   Draft
 	judge   Judge
 	meter   *meter
+	all     *atomic.Uint64 // bytes taken by all sinks of a handler
 	size    int64
 	written int64
 	// verdict is what Verify said of the bytes written so far; judged is false
@@ -30,8 +32,8 @@ var (
 	_ Holder    = (*pieceSink)(nil)
 )
 
-func newSink(draft Draft, judge Judge, m *meter) *pieceSink {
-	return &pieceSink{draft: draft, judge: judge, meter: m, size: judge.Size()}
+func newSink(draft Draft, judge Judge, m *meter, all *atomic.Uint64) *pieceSink {
+	return &pieceSink{draft: draft, judge: judge, meter: m, all: all, size: judge.Size()}
 }
 
 // Write takes what fits. The one byte beyond the size is counted, so that
@@ -49,6 +51,7 @@ func (s *pieceSink) Write(p []byte) (int, error) {
 	}
 	s.written += int64(len(taken))
 	s.meter.bytes.Add(int64(len(taken)))
+	s.all.Add(uint64(len(taken)))
 	if len(taken) < len(p) {
 		return len(taken), fmt.Errorf("%w: it goes on after %d", ErrTooLong, s.size)
 	}

@@ -131,7 +131,7 @@ func (s *blobSync) store(ctx context.Context, p Piece, v Verifier) (err error) {
 			_ = draft.Discard() // a leftover goes when the store is opened next
 		}
 	}()
-	if err := s.fetch(ctx, p, newSink(draft, judge, &s.flight.meter)); err != nil {
+	if err := s.fetch(ctx, p, newSink(draft, judge, &s.flight.meter, &s.handler.received)); err != nil {
 		return err
 	}
 	if err := draft.Seal(); err != nil {

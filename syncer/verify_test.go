@@ -3,6 +3,7 @@ package syncer
 import (
 	"bytes"
 	"errors"
+	"sync/atomic"
 	"syscall"
 	"testing"
 
@@ -25,7 +26,7 @@ func sinkOver(t testing.TB, data []byte) (*pieceSink, *memDraft) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return newSink(d, judge, new(meter)), d.(*memDraft)
+	return newSink(d, judge, new(meter), new(atomic.Uint64)), d.(*memDraft)
 }
 
 func TestSinkJudges(t *testing.T) {

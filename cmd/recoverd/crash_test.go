@@ -15,18 +15,22 @@ var (
 // TestCrashKill kills a recovery at random moments, again and again, and
 // compares its end with an uninterrupted one: the same bytes, the same claim, and
 // after each kill no more fetched again than what was in flight and one barrier
-// group (DESIGN 1, I13).
+// group (DESIGN 1, I13). In every other life the concurrency governs itself: then its
+// ceiling is what may have been in flight (I10).
 //
 // Hazards 7, 14, 18, 49, 50: the cursor never passes unfinished work, the bytes
 // come before the name, leftovers are cleaned, and the lock dies with its owner.
 func TestCrashKill(t *testing.T) {
 	const concurrency, group = 8, 50
 	f := newFleet(t, 220**kills, 600)
-	limits := []string{"--concurrency", "8", "--group-blobs", "50", "--exit-when-complete"}
+	limits := []string{"--concurrency", "8", "--concurrency-max", "8", "--group-blobs", "50", "--exit-when-complete"}
 
 	killed, redone, worst := 0, 0, 0
 	for killed < *kills {
 		f.source.newLife(100 + rand.IntN(200))
+		if limits[1] = "8"; killed%2 == 1 {
+			limits[1] = "auto"
+		}
 		p := start(t, f.run(limits...)...)
 		time.Sleep(time.Duration(30+rand.IntN(120)) * time.Millisecond)
 		if p.hasEnded() {

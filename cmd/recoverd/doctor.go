@@ -179,7 +179,9 @@ func (d *doctor) room(what, dir string) {
 
 // filesFor is how many descriptors a run may need: a peer's connection and a draft for
 // each blob in flight, and what waits for the barrier.
-func (c *runConfig) filesFor() uint64 { return uint64(2*c.Concurrency + c.GroupBlobs + 200) }
+func (c *runConfig) filesFor() uint64 {
+	return uint64(2*c.Concurrency.most(c.ConcurrencyMax) + c.GroupBlobs + 200)
+}
 
 func (d *doctor) files(ctx context.Context) {
 	var limit unix.Rlimit
@@ -192,7 +194,7 @@ func (d *doctor) files(ctx context.Context) {
 		need += uint64(own.Owned.Len()) // each shard's directory stays open
 	}
 	if limit.Max < need {
-		d.add("open files", verdictFail, fmt.Sprintf("at most %s, a run may need %s", count(limit.Max), count(need)), "raise the limit (LimitNOFILE=), or lower --concurrency or --group-blobs")
+		d.add("open files", verdictFail, fmt.Sprintf("at most %s, a run may need %s", count(limit.Max), count(need)), "raise the limit (LimitNOFILE=), or lower --concurrency (with auto: --concurrency-max) or --group-blobs")
 		return
 	}
 	d.ok("open files", "at most %s", count(limit.Max))

@@ -49,7 +49,7 @@ func (k kept) limits() (*worker.Limits, error) {
 }
 
 func decodeLimits(data []byte) (*worker.Limits, error) {
-	limits := &worker.Limits{}
+	limits := &worker.Limits{ConcurrencyMax: worker.DefaultConcurrencyMax} // which older files do not have
 	d := json.NewDecoder(bytes.NewReader(data))
 	d.DisallowUnknownFields()
 	if err := d.Decode(limits); err != nil {

@@ -51,7 +51,7 @@ func TestLimitsAreKept(t *testing.T) {
 	if l, err := k.limits(); l != nil || err != nil {
 		t.Errorf("before any: %+v, %v", l, err)
 	}
-	want := worker.Limits{Concurrency: 9, BytesInFlight: 1 << 30, BytesPerSecond: 5 << 20}
+	want := worker.Limits{Concurrency: 9, ConcurrencyMax: 1_024, BytesInFlight: 1 << 30, BytesPerSecond: 5 << 20}
 	if err := k.keepLimits(&want); err != nil {
 		t.Fatal(err)
 	}
@@ -60,6 +60,11 @@ func TestLimitsAreKept(t *testing.T) {
 	}
 	if info, err := os.Stat(k.path(limitsFile)); err != nil || info.Mode() != 0o600 {
 		t.Errorf("%v, %v", info, err)
+	}
+	k.mustWrite(t, limitsFile, `{"concurrency": 9, "bytes_in_flight": 5, "bytes_per_second": 2048}`) // by an older version
+	older := worker.Limits{Concurrency: 9, ConcurrencyMax: worker.DefaultConcurrencyMax, BytesInFlight: 5, BytesPerSecond: 2_048}
+	if l, err := k.limits(); err != nil || *l != older {
+		t.Errorf("%+v, %v", l, err)
 	}
 	for range 2 { // the second time there is nothing to remove
 		if err := k.keepLimits(nil); err != nil {
@@ -102,6 +107,7 @@ func TestDamagedLimits(t *testing.T) {
 // read.
 func FuzzDecodeLimits(f *testing.F) {
 	f.Add([]byte(`{"concurrency": 9, "bytes_in_flight": 5, "bytes_per_second": 2048}`))
+	f.Add([]byte(`{"concurrency": 9, "auto": true, "concurrency_max": 99, "bytes_in_flight": 5, "bytes_per_second": 0}`))
 	f.Add([]byte(`{"concurrency": 1e99}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		limits, err := decodeLimits(data)
@@ -187,14 +193,14 @@ func TestDamagedHistory(t *testing.T) {
 // A write that fails leaves the file as it was, and nothing beside it.
 func TestKeptOverAFailedWrite(t *testing.T) {
 	k, _ := newKept(t)
-	want := worker.Limits{Concurrency: 9, BytesInFlight: 1 << 30}
+	want := worker.Limits{Concurrency: 9, ConcurrencyMax: 1_024, BytesInFlight: 1 << 30}
 	if err := k.keepLimits(&want); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.Mkdir(k.path(limitsFile)+".new", 0o700); err != nil { // where the draft would be
 		t.Fatal(err)
 	}
-	if err := k.keepLimits(&worker.Limits{Concurrency: 1, BytesInFlight: 1}); err == nil {
+	if err := k.keepLimits(&worker.Limits{Concurrency: 1, ConcurrencyMax: 1_024, BytesInFlight: 1}); err == nil {
 		t.Error("written all the same")
 	}
 	if l, err := k.limits(); err != nil || *l != want {

@@ -2,19 +2,20 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"io"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"github.com/recoverd/recoverd/recovery/statusapi"
-	"github.com/recoverd/recoverd/recovery/worker"
 )
 
 // limitsVerb are the flags of `recoverd limits`.
 type limitsVerb struct {
 	daemonVerb
-	concurrency   int
+	concurrency   concurrency
+	ceiling       int
 	bytesInFlight byteSize
 	bwLimit       byteSize
 	reset         bool
@@ -23,12 +24,13 @@ type limitsVerb struct {
 func newLimitsCommand() *cobra.Command {
 	v := &limitsVerb{}
 	cmd := &cobra.Command{
-		Use:   "limits [--concurrency N] [--bytes-in-flight SIZE] [--bwlimit SIZE] | --default",
+		Use:   "limits [--concurrency auto|N] [--concurrency-max N] [--bytes-in-flight SIZE] [--bwlimit SIZE] | --default",
 		Short: "Show or change how much the daemon does at a time",
 		Long: `Show the limits in force, or change those that are given. The answer comes when
 the change is in force and durable: it holds over restarts, and wins over flags
 and configuration, until --default goes back to these. What is in flight above a
-lower limit ends first.
+lower limit ends first. --concurrency auto looks for the number of blobs in flight
+that fetches the most, and --concurrency N fixes it.
 
 Without a daemon nothing is changed (75).`,
 		Args: noArgs,
@@ -51,7 +53,8 @@ Without a daemon nothing is changed (75).`,
 	}
 	v.register(cmd)
 	f := cmd.Flags()
-	f.IntVar(&v.concurrency, "concurrency", 0, "blobs in flight, retries included")
+	f.Var(&v.concurrency, "concurrency", "blobs in flight, retries included, or auto")
+	f.IntVar(&v.ceiling, "concurrency-max", 0, "the most that auto goes up to")
 	f.Var(&v.bytesInFlight, "bytes-in-flight", "bytes in flight, e.g. 256MiB; a larger blob goes alone")
 	f.Var(&v.bwLimit, "bwlimit", "bytes a second that all transfers together fetch, e.g. 20MiB; 0 for no limit")
 	f.BoolVar(&v.reset, "default", false, "go back to what flags and configuration say")
@@ -62,7 +65,12 @@ Without a daemon nothing is changed (75).`,
 func (v *limitsVerb) change(flags *pflag.FlagSet) (c statusapi.LimitsChange) {
 	inFlight, perSecond := int64(v.bytesInFlight), int64(v.bwLimit)
 	if flags.Changed("concurrency") {
-		c.Concurrency = &v.concurrency
+		if c.Auto = &v.concurrency.auto; !*c.Auto {
+			c.Concurrency = &v.concurrency.number
+		}
+	}
+	if flags.Changed("concurrency-max") {
+		c.ConcurrencyMax = &v.ceiling
 	}
 	if flags.Changed("bytes-in-flight") {
 		c.BytesInFlight = &inFlight
@@ -73,7 +81,7 @@ func (v *limitsVerb) change(flags *pflag.FlagSet) (c statusapi.LimitsChange) {
 	return c
 }
 
-func (v *limitsVerb) apply(cmd *cobra.Command, client *statusapi.Client, change statusapi.LimitsChange) (worker.Limits, error) {
+func (v *limitsVerb) apply(cmd *cobra.Command, client *statusapi.Client, change statusapi.LimitsChange) (statusapi.LimitsView, error) {
 	switch {
 	case v.reset:
 		return client.ResetLimits(cmd.Context())
@@ -85,21 +93,30 @@ func (v *limitsVerb) apply(cmd *cobra.Command, client *statusapi.Client, change 
 		err = errors.New("the daemon does not tell its limits")
 	}
 	if err != nil {
-		return worker.Limits{}, err
+		return statusapi.LimitsView{}, err
 	}
 	return *doc.Limits, nil
 }
 
-func printLimits(out io.Writer, l worker.Limits) error {
+func printLimits(out io.Writer, l statusapi.LimitsView) error {
 	t := &table{}
-	t.row("concurrency", "%s in flight", plural(l.Concurrency, "blob"))
+	t.row("concurrency", "%s in flight", blobsOf(l))
 	t.row("bytes in flight", "%s", size(l.BytesInFlight))
 	t.row("bandwidth", "%s", bandwidth(l))
 	return t.write(out, 0)
 }
 
+// blobsOf spells the limit of blobs in flight.
+func blobsOf(l statusapi.LimitsView) string {
+	text := plural(l.Concurrency, "blob")
+	if l.Auto {
+		text += fmt.Sprintf(" (auto, %s to %s)", count(l.ConcurrencyMin), count(l.ConcurrencyMax))
+	}
+	return text
+}
+
 // bandwidth spells the limit of bytes a second.
-func bandwidth(l worker.Limits) string {
+func bandwidth(l statusapi.LimitsView) string {
 	if l.BytesPerSecond == 0 {
 		return "no limit"
 	}

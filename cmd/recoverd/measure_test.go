@@ -35,6 +35,8 @@ func TestMeasure(t *testing.T) {
 	t.Run("Memory", m.memory)
 	t.Run("Heap", m.heap)
 	t.Run("Hedging", m.hedging)
+	t.Run("Latency", m.latency)
+	t.Run("Nearby", m.nearby)
 	m.print(t)
 }
 
@@ -43,6 +45,7 @@ type measurement struct {
 	dir   string
 	found []finding
 	made  map[string]network // by name
+	lives int                // of nodes that fetched from afar
 }
 
 // finding is one line of the table.

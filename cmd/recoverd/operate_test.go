@@ -176,6 +176,11 @@ func (f *fleet) rot(id recovery.BlobID) {
 	f.must(os.WriteFile(found, bytes.ToUpper(append([]byte("rot"), data[3:]...)), 0o600))
 }
 
+// limitsOf is how the status shows limits.
+func limitsOf(l worker.Limits) statusapi.LimitsView {
+	return statusapi.LimitsView{Limits: l, ConcurrencyMin: l.ConcurrencyMin()}
+}
+
 // Limits set by an operator are in force at once and after a SIGKILL, until they are
 // taken back.
 func TestLimitsOfAnOperator(t *testing.T) {
@@ -186,7 +191,7 @@ func TestLimitsOfAnOperator(t *testing.T) {
 	five, limit := 5, int64(1<<20)
 	got, err := f.operator().SetLimits(t.Context(), statusapi.LimitsChange{Concurrency: &five, BytesPerSecond: &limit})
 	f.must(err)
-	want := worker.Limits{Concurrency: 5, BytesInFlight: 256 << 20, BytesPerSecond: 1 << 20}
+	want := limitsOf(worker.Limits{Concurrency: 5, ConcurrencyMax: 1_024, BytesInFlight: 256 << 20, BytesPerSecond: 1 << 20})
 	if got != want {
 		t.Errorf("in force: %+v", got)
 	}

@@ -123,7 +123,9 @@ func (r *reloader) reload(ctx context.Context, asked bool) {
 }
 
 // limitFlags are put in force together.
-func limitFlags() []string { return []string{"concurrency", "bytes-in-flight", "bwlimit"} }
+func limitFlags() []string {
+	return []string{"concurrency", "concurrency-max", "bytes-in-flight", "bwlimit"}
+}
 
 // apply puts one change in force, or says that it needs a restart. The values of
 // others than those named here may be secret.
@@ -140,7 +142,7 @@ func (r *reloader) apply(ctx context.Context, name string, next *settings) {
 			log.Error().Err(err).Str("from", old).Str("to", value).Msg("configuration changed, and cannot be put in force")
 			return
 		}
-		if r.node.worker.Limits() != next.cfg.limits() {
+		if r.node.worker.LimitsSet() {
 			log.Warn().Str("from", old).Str("to", value).Msg("configuration changed, limits set at run time stay in force")
 			return
 		}

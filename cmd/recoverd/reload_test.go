@@ -257,7 +257,7 @@ func TestGivenFlagsAreExact(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := s.cfg
-	if c.BytesInFlight != 1500001 || c.BWLimit != 20<<20 || c.MinFree != 1e9 || len(c.Peers) != 2 || c.Peers[0] != "a,b" || c.StopGrace.Seconds() != 90 || c.StoreCreate || c.Concurrency != 7 {
+	if c.BytesInFlight != 1500001 || c.BWLimit != 20<<20 || c.MinFree != 1e9 || len(c.Peers) != 2 || c.Peers[0] != "a,b" || c.StopGrace.Seconds() != 90 || c.StoreCreate || c.Concurrency != (concurrency{number: 7}) {
 		t.Errorf("%+v", c)
 	}
 	again, err := s.again()

@@ -40,7 +40,8 @@ type runConfig struct {
 	TLSKey           string
 	TLSClientCA      string
 	Pprof            bool
-	Concurrency      int
+	Concurrency      concurrency
+	ConcurrencyMax   int
 	BytesInFlight    byteSize
 	BWLimit          byteSize
 	Hedge            int
@@ -62,7 +63,7 @@ type runConfig struct {
 }
 
 func (c *runConfig) register(f *pflag.FlagSet) {
-	c.BytesInFlight = 256 << 20
+	c.Concurrency, c.BytesInFlight = concurrency{number: defaultConcurrency}, 256<<20
 	f.StringVar(&c.Config, "config", "", "YAML file with any of these flags as keys")
 	f.StringVar(&c.StateDir, "state-dir", "", "directory for progress, lock and socket; made if it is not there (required)")
 	f.StringVar(&c.Catalog, "catalog", "", "certified blobs: a snapshot file, a state in bbolt, or postgres://...; with --events, the snapshot to begin with (required without --events)")
@@ -80,7 +81,8 @@ func (c *runConfig) register(f *pflag.FlagSet) {
 	f.StringVar(&c.TLSKey, "tls-key", "", "PEM file of its key")
 	f.StringVar(&c.TLSClientCA, "tls-client-ca", "", "PEM file of who signs the certificates of those who may connect to --listen")
 	f.BoolVar(&c.Pprof, "pprof", false, "serve /debug/pprof/ on the socket and on a loopback --listen")
-	f.IntVar(&c.Concurrency, "concurrency", 64, "blobs in flight, retries included")
+	f.Var(&c.Concurrency, "concurrency", "blobs in flight, retries included; or auto: as many as fetch the most")
+	f.IntVar(&c.ConcurrencyMax, "concurrency-max", worker.DefaultConcurrencyMax, "the most that --concurrency auto goes up to; a blob in flight takes two descriptors and about 130 KiB besides its bytes")
 	f.Var(&c.BytesInFlight, "bytes-in-flight", "bytes in flight; a larger blob goes alone")
 	f.Var(&c.BWLimit, "bwlimit", "bytes a second that all transfers together fetch, e.g. 20MiB; 0 for no limit")
 	f.IntVar(&c.Hedge, "hedge", 5, "percent of further requests that may race a peer that keeps a transfer waiting; 0 for none")
@@ -142,8 +144,8 @@ and goes on by itself when the catalog or the ownership changes.
 Every flag can also be given as an environment variable (RECOVERD_STATE_DIR) or
 as a key of the --config file; a flag wins over the environment, and that over
 the file. The file is read again when it changes and at SIGHUP: --log-level,
---concurrency, --bytes-in-flight and --bwlimit are then in force at once, and the
-log names what needs a restart.
+--concurrency, --concurrency-max, --bytes-in-flight and --bwlimit are then in force at
+once, and the log names what needs a restart.
 
 Anything that serves blobs can be a peer: a web server over a store, recoverd serve,
 an OCI registry, a bucket. OPERATIONS.md has the template for each, under Peers, and
@@ -208,7 +210,10 @@ func runWorker(ctx context.Context, settings *settings, stdout, stderr io.Writer
 
 // limits are the default ones of the worker.
 func (c *runConfig) limits() worker.Limits {
-	return worker.Limits{Concurrency: c.Concurrency, BytesInFlight: int64(c.BytesInFlight), BytesPerSecond: int64(c.BWLimit)}
+	return worker.Limits{
+		Concurrency: c.Concurrency.number, Auto: c.Concurrency.auto, ConcurrencyMax: c.ConcurrencyMax,
+		BytesInFlight: int64(c.BytesInFlight), BytesPerSecond: int64(c.BWLimit),
+	}
 }
 
 // pool are the limits of the peers.

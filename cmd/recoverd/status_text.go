@@ -242,7 +242,7 @@ func (t *table) surroundings(d statusapi.Document) {
 		t.row("store", "%s has pieces that others wrote: their names are trusted, not hashed", s.Root)
 	}
 	if l := d.Limits; l != nil {
-		t.row("limits", "%s and %s in flight, bandwidth: %s", plural(l.Concurrency, "blob"), size(l.BytesInFlight), bandwidth(*l))
+		t.row("limits", "%s and %s in flight, bandwidth: %s", blobsOf(*l), size(l.BytesInFlight), bandwidth(*l))
 	}
 	text := fmt.Sprintf("up %s, version %s", spell(d.At.Sub(d.Started)), d.Version)
 	if d.LogLevel != nil {

@@ -31,7 +31,8 @@ func TestStatusText(t *testing.T) {
 	d.Store = &statusapi.StoreView{Root: "/blobs", Foreign: true}
 	d.PeersReachable = 1
 	level := "warn"
-	d.LogLevel, d.Limits = &level, &worker.Limits{Concurrency: 64, BytesInFlight: 256 << 20, BytesPerSecond: 20 << 20}
+	limits := limitsOf(worker.Limits{Concurrency: 64, Auto: true, ConcurrencyMax: 1_024, BytesInFlight: 256 << 20, BytesPerSecond: 20 << 20})
+	d.LogLevel, d.Limits = &level, &limits
 	d.Peers = []statusapi.PeerView{
 		{Name: "http://good", State: "reachable", Why: "asked for pieces", Fetched: 500, AnswerP50Seconds: 0.0042, AnswerP99Seconds: 0.25},
 		{Name: "http://bad", State: "unreachable", Why: "not asked but probed, because a request got no answer", Absent: 2, Unreachable: 7, Failovers: 1,
@@ -55,7 +56,7 @@ peers       1 of 2 reachable
             reachable    0 B/s          4.2 ms   250 ms          0      500  http://good
 free space  5.0 GiB, 1.0 GiB are kept free
 store       /blobs has pieces that others wrote: their names are trusted, not hashed
-limits      64 blobs and 256 MiB in flight, bandwidth: 20 MiB/s
+limits      64 blobs (auto, 4 to 1,024) and 256 MiB in flight, bandwidth: 20 MiB/s
 daemon      up 1 min, version 1.2.3, logs warn
 `
 	if diff := cmp.Diff(want, statusText(t, d)); diff != "" {

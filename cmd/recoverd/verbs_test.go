@@ -221,8 +221,8 @@ func TestLimitsVerb(t *testing.T) {
 	f.tells([]string{"config", "log-level", "debug"}, "logs debug")
 	f.tells([]string{"status"}, "5 blobs and 256 MiB in flight, bandwidth: 1.0 MiB/s", "logs debug")
 	out := f.tells([]string{"limits", "--default", "-o", "json"})
-	var l worker.Limits
-	if err := json.Unmarshal([]byte(out), &l); err != nil || l != (worker.Limits{Concurrency: 2, BytesInFlight: 256 << 20}) {
+	var l statusapi.LimitsView
+	if err := json.Unmarshal([]byte(out), &l); err != nil || l != limitsOf(worker.Limits{Concurrency: 2, ConcurrencyMax: 1_024, BytesInFlight: 256 << 20}) {
 		t.Errorf("%v:\n%s", err, out)
 	}
 	f.tells([]string{"healthcheck"}, "live")

@@ -100,7 +100,7 @@ func (n *node) checkConfig(context.Context) (err error) {
 
 func (n *node) machineConfig() recovery.Config {
 	return recovery.Config{
-		Placement: shards.Hashed, Slots: n.cfg.Concurrency, BytesInFlight: int64(n.cfg.BytesInFlight),
+		Placement: shards.Hashed, Slots: n.cfg.Concurrency.number, BytesInFlight: int64(n.cfg.BytesInFlight),
 		ParkAfter: n.cfg.ParkAfter, ParkedRetry: n.cfg.ParkedRetry, FollowInterval: n.cfg.FollowInterval,
 	}
 }
@@ -173,6 +173,7 @@ func (n *node) openWorker(context.Context) error {
 		Machine: n.machineConfig(), Checkpoint: n.keeper, Ownership: n.ownership, Catalog: n.catalog, Follower: n.catalog, Store: n.store,
 		Syncer: n.handler, Peers: n.pool, Delays: &syncer.Retry{}, Observers: []worker.Observer{worker.Log{Logger: n.log}},
 		Pieces: n.store, Liars: n.pool, Bandwidth: n.pool, BytesPerSecond: int64(n.cfg.BWLimit),
+		Load: load{n.handler, n.pool}, Auto: n.cfg.Concurrency.auto, ConcurrencyMax: n.cfg.ConcurrencyMax,
 		Limits: limits, KeepLimits: kept.keepLimits, History: history, KeepHistory: kept.keepHistory,
 		ExitWhenComplete: n.cfg.ExitWhenComplete || n.cfg.StopAtPosition != 0, StopGrace: n.cfg.StopGrace,
 	})
@@ -182,6 +183,15 @@ func (n *node) openWorker(context.Context) error {
 	n.worker = w
 	return nil
 }
+
+// load is what the transfers do, as the worker asks for it.
+type load struct {
+	handler *syncer.Handler
+	pool    *peer.Pool
+}
+
+func (l load) Received() uint64 { return l.handler.Received() }
+func (l load) Overload() uint64 { return l.pool.Overload() }
 
 // run works until the worker ends; the servers end with it.
 func (n *node) run(ctx context.Context) (worker.Result, error) {

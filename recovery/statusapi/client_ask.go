@@ -121,21 +121,23 @@ func (c *Client) Repair(ctx context.Context, ids []recovery.BlobID) (worker.PutB
 
 // LimitsChange says which limits to change; a nil one stays as it is.
 type LimitsChange struct {
-	Concurrency    *int   `json:"concurrency,omitempty"`
+	Concurrency    *int   `json:"concurrency,omitempty"` // a fixed one: Auto becomes false
+	Auto           *bool  `json:"auto,omitempty"`
+	ConcurrencyMax *int   `json:"concurrency_max,omitempty"`
 	BytesInFlight  *int64 `json:"bytes_in_flight,omitempty"`
 	BytesPerSecond *int64 `json:"bytes_per_second,omitempty"`
 }
 
 // SetLimits changes limits, and returns those in force then.
-func (c *Client) SetLimits(ctx context.Context, change LimitsChange) (worker.Limits, error) {
-	var limits worker.Limits
+func (c *Client) SetLimits(ctx context.Context, change LimitsChange) (LimitsView, error) {
+	var limits LimitsView
 	err := c.post(ctx, "/api/v1/limits", change, &limits)
 	return limits, err
 }
 
 // ResetLimits goes back to the configured limits, and returns them.
-func (c *Client) ResetLimits(ctx context.Context) (worker.Limits, error) {
-	var limits worker.Limits
+func (c *Client) ResetLimits(ctx context.Context) (LimitsView, error) {
+	var limits LimitsView
 	err := c.post(ctx, "/api/v1/limits", map[string]bool{"default": true}, &limits)
 	return limits, err
 }

@@ -93,7 +93,8 @@ func (s *Server) repair(ctx context.Context, o object) (any, error) {
 }
 
 // changeLimits sets those limits that are given, one request at a time: what is
-// not given stays as it is.
+// not given stays as it is, but that a number for the concurrency ends its governing
+// itself.
 func (s *Server) changeLimits(ctx context.Context, o object) (any, error) {
 	if err := offered(s.cfg.Limiter != nil); err != nil {
 		return nil, err
@@ -108,14 +109,20 @@ func (s *Server) changeLimits(ctx context.Context, o object) (any, error) {
 	limits := s.cfg.Limiter.Limits()
 	_, resetErr := o.take("default", &reset, "true")
 	concurrency, err1 := o.take("concurrency", &limits.Concurrency, "a whole number")
+	auto, err4 := o.take("auto", &limits.Auto, "true or false")
+	ceiling, err5 := o.take("concurrency_max", &limits.ConcurrencyMax, "a whole number")
 	inFlight, err2 := o.take("bytes_in_flight", &limits.BytesInFlight, "a whole number of bytes")
 	perSecond, err3 := o.take("bytes_per_second", &limits.BytesPerSecond, "a whole number of bytes, 0 for no limit")
-	if err := firstError(resetErr, err1, err2, err3, o.end()); err != nil {
+	if err := firstError(resetErr, err1, err2, err3, err4, err5, o.end()); err != nil {
 		return nil, err
 	}
-	if some := concurrency || inFlight || perSecond; some == reset {
-		return nil, refuse(http.StatusBadRequest, `want "concurrency", "bytes_in_flight" and "bytes_per_second", or some of them, or "default": true`)
+	if some := concurrency || auto || ceiling || inFlight || perSecond; some == reset {
+		return nil, refuse(http.StatusBadRequest, `want "concurrency" or "auto", "concurrency_max", "bytes_in_flight" and "bytes_per_second", or some of them, or "default": true`)
 	}
+	if concurrency && auto && limits.Auto {
+		return nil, refuse(http.StatusBadRequest, `"concurrency" is a fixed number, and with "auto": true there is none: give one of them`)
+	}
+	limits.Auto = limits.Auto && !concurrency
 	change := func() error { return s.cfg.Limiter.SetLimits(ctx, limits) }
 	if reset {
 		change = func() error { return s.cfg.Limiter.ResetLimits(ctx) }
@@ -123,7 +130,7 @@ func (s *Server) changeLimits(ctx context.Context, o object) (any, error) {
 	if err := change(); err != nil {
 		return nil, err
 	}
-	return s.cfg.Limiter.Limits(), nil
+	return limitsView(s.cfg.Limiter.Limits()), nil
 }
 
 // LogLevelView answers log-level.

@@ -26,6 +26,11 @@ func change(s *Server, path, body string) *httptest.ResponseRecorder {
 	return answer
 }
 
+// limitsText is what a change of limits is answered with.
+func limitsText(blobs, inFlight, perSecond int) string {
+	return fmt.Sprintf(`{"concurrency":%d,"auto":false,"concurrency_max":1024,"bytes_in_flight":%d,"bytes_per_second":%d,"concurrency_min":4}`, blobs, inFlight, perSecond)
+}
+
 // What is asked for reaches the worker, and its answer comes back.
 func TestCommands(t *testing.T) {
 	a, b := idOf(0x41), idOf(0x30)
@@ -35,9 +40,9 @@ func TestCommands(t *testing.T) {
 		{"retry", `{"all":true}`, "retry all", `{"due":1,"busy":["` + idOf(1).String() + `"],"unknown":[]}`},
 		{"retry", fmt.Sprintf(`{"ids":[%q,%q,%q]}`, a, b.Base64URL(), a), "retry [30 41]", `{"due":2,"busy":["` + idOf(1).String() + `"],"unknown":[]}`},
 		{"repair", fmt.Sprintf(`{"ids":[%q]}`, a), "put back [41]", `{"queued":1,"not_certified":["` + idOf(2).String() + `"],"not_owned":[],"refused":["` + idOf(3).String() + `"]}`},
-		{"limits", `{"bytes_per_second":1000}`, "limits 64 268435456 1000", `{"concurrency":64,"bytes_in_flight":268435456,"bytes_per_second":1000}`},
-		{"limits", `{"concurrency":8,"bytes_in_flight":9,"bytes_per_second":0}`, "limits 8 9 0", `{"concurrency":8,"bytes_in_flight":9,"bytes_per_second":0}`},
-		{"limits", `{"default":true}`, "default limits", `{"concurrency":64,"bytes_in_flight":268435456,"bytes_per_second":0}`},
+		{"limits", `{"bytes_per_second":1000}`, "limits 64 268435456 1000", limitsText(64, 268435456, 1000)},
+		{"limits", `{"concurrency":8,"bytes_in_flight":9,"bytes_per_second":0}`, "limits 8 9 0", limitsText(8, 9, 0)},
+		{"limits", `{"default":true}`, "default limits", limitsText(64, 268435456, 0)},
 		{"blobs/" + a.String() + "/sync", `{}`, "sync [41]", `{"result":"success","reason":"","err":"","definite":false,"peer":"http://peer-b.internal","bytes":4096,` +
 			`"covers":{"total":100,"owned":"0-39"},"judged_at":{"network":"","epoch":0,"position":0}}`},
 	} {
@@ -182,7 +187,7 @@ func TestLimitsAreChangedOneAtATime(t *testing.T) {
 		synctest.Wait()
 		close(c.stuck)
 		clients.Wait()
-		if want := (worker.Limits{Concurrency: 5, BytesInFlight: 6, BytesPerSecond: 7}); c.Limits() != want {
+		if want := (worker.Limits{Concurrency: 5, ConcurrencyMax: 1_024, BytesInFlight: 6, BytesPerSecond: 7}); c.Limits() != want {
 			t.Errorf("got %+v, want %+v", c.Limits(), want)
 		}
 	})

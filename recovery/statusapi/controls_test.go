@@ -122,7 +122,7 @@ func (c *controls) Limits() worker.Limits {
 }
 
 func (c *controls) SetLimits(ctx context.Context, l worker.Limits) error {
-	if l.Concurrency < 1 || l.Concurrency > 4096 || l.BytesInFlight < 1 || l.BytesInFlight > 1<<40 || l.BytesPerSecond < 0 {
+	if l.Concurrency < 1 || l.Concurrency > 4096 || l.ConcurrencyMax < 1 || l.ConcurrencyMax > 4096 || l.BytesInFlight < 1 || l.BytesInFlight > 1<<40 || l.BytesPerSecond < 0 {
 		return fmt.Errorf("%w: %+v", worker.ErrLimits, l)
 	}
 	err := c.tell(ctx, "limits %d %d %d", l.Concurrency, l.BytesInFlight, l.BytesPerSecond)

@@ -71,8 +71,8 @@ type Document struct {
 	Checkpoint *CheckpointView `json:"checkpoint"`
 	Store      *StoreView      `json:"store"`
 
-	Limits   *worker.Limits `json:"limits"`    // in force; no rate limit is 0
-	LogLevel *string        `json:"log_level"` // debug, info, warn or error
+	Limits   *LimitsView `json:"limits"`    // in force; no rate limit is 0
+	LogLevel *string     `json:"log_level"` // debug, info, warn or error
 
 	NoticesDropped uint64 `json:"notices_dropped"` // log lines and events that observers were too slow for
 }
@@ -106,8 +106,7 @@ func (s *Server) Document() Document {
 		d.CatalogTrouble, d.CatalogRefusals, d.Followed = view.Trouble, view.Refusals, view.Followed
 	}
 	if s.cfg.Limiter != nil { // a change that was answered shows at once
-		limits := s.cfg.Limiter.Limits()
-		d.Limits = &limits
+		d.Limits = limitsView(s.cfg.Limiter.Limits())
 	}
 	if s.cfg.LogLevel != nil {
 		level := s.cfg.LogLevel.Level()
@@ -132,7 +131,7 @@ func documentOf(st worker.Status) Document {
 		d.PassBlobs = &st.PassBlobs
 	}
 	if st.Limits != (worker.Limits{}) {
-		d.Limits = &st.Limits
+		d.Limits = limitsView(st.Limits)
 	}
 	if st.Newest != nil {
 		d.CatalogBlobs = &st.CatalogBlobs

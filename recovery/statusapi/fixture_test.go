@@ -110,7 +110,7 @@ func sampleConfig() (Config, *stage) {
 		},
 		At: at, Started: at.Add(-time.Minute), BlobsPerSecond: 12.5, BytesPerSecond: 51200,
 		ETA:              &worker.ETA{LowSeconds: 20, HighSeconds: 75},
-		Limits:           worker.Limits{Concurrency: 64, BytesInFlight: 256 << 20, BytesPerSecond: 0},
+		Limits:           worker.Limits{Concurrency: 64, ConcurrencyMax: 1_024, BytesInFlight: 256 << 20, BytesPerSecond: 0},
 		OwnershipTrouble: "shard 200 is owned, but total_shards is 100", OwnershipRefusals: 2, NoticesDropped: 1,
 		ProgressAt: at.Add(-4 * time.Second), PutBacks: 2,
 	}

@@ -43,6 +43,9 @@ func metricTable() []metric {
 
 		{"unsettled_blobs", "Blobs handed out and not settled.", "state"},
 		{"in_flight_bytes", "Declared sizes of the blobs being fetched.", ""},
+		{"concurrency_limit", "Blobs that may be in flight at present.", ""},
+		{"concurrency_auto", "1 while the limit of blobs in flight governs itself.", ""},
+		{"concurrency_max", "The most that the limit of blobs in flight goes up to when it governs itself.", ""},
 
 		{"ownership_epoch", "Epoch of the ownership in force.", ""},
 		{"owned_shards", "Shards this node must hold.", ""},

@@ -146,6 +146,11 @@ func (m emitter) unsettled(st worker.Status) {
 	m.gauge("unsettled_blobs", float64(u.Retrying), recovery.Retrying.String())
 	m.gauge("unsettled_blobs", float64(u.Parked), recovery.Parked.String())
 	m.gauge("in_flight_bytes", float64(st.BytesInFlight))
+	if l := st.Limits; l != (worker.Limits{}) {
+		m.gauge("concurrency_limit", float64(l.Concurrency))
+		m.flag("concurrency_auto", l.Auto)
+		m.gauge("concurrency_max", float64(l.ConcurrencyMax))
+	}
 }
 
 // facts are sent as far as they are known.

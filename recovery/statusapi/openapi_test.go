@@ -239,6 +239,8 @@ func TestOpenAPIDescribesTheBodies(t *testing.T) {
 		`{"ids":[]}`, `{"ids":null}`, `{"ids":[null]}`, `{"ids":"` + id + `"}`, `{"ids":["` + id + `"]}`, `{"ids":["` + id + `","` + idOf(9).Base64URL() + `"]}`,
 		`{"ids":["x"]}`, `{"ids":["` + id + `"],"now":true}`, `{"IDS":["` + id + `"]}`, `{"ids":[["` + id + `"]]}`,
 		`{"concurrency":1}`, `{"concurrency":0}`, `{"concurrency":4096}`, `{"concurrency":4097}`, `{"concurrency":1.5}`, `{"concurrency":"1"}`, `{"concurrency":null}`,
+		`{"auto":true}`, `{"auto":false}`, `{"auto":1}`, `{"auto":null}`, `{"auto":"auto"}`, `{"concurrency":"auto"}`, `{"auto":true,"concurrency":5}`, `{"auto":false,"concurrency":5}`,
+		`{"auto":true,"concurrency_max":99}`, `{"concurrency_max":0}`, `{"concurrency_max":4097}`, `{"concurrency_max":7,"concurrency":5}`, `{"auto":true,"default":true}`, `{"concurrency_min":3}`,
 		`{"bytes_in_flight":1,"bytes_per_second":0}`, `{"bytes_in_flight":1099511627777}`, `{"bytes_per_second":-1}`, `{"Concurrency":5}`,
 		`{"default":true}`, `{"default":false}`, `{"default":true,"concurrency":5}`,
 		`{"level":"debug"}`, `{"level":"warn"}`, `{"level":"trace"}`, `{"level":""}`, `{"level":null}`, `{"level":["debug"]}`,

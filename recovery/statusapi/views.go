@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/recoverd/recoverd/recovery"
+	"github.com/recoverd/recoverd/recovery/worker"
 )
 
 // PeerView is what an operator sees of one peer. Counts are sums since the start
@@ -35,6 +36,15 @@ type PeerView struct {
 	AnswerP50Seconds float64 `json:"answer_p50_seconds"`
 	AnswerP99Seconds float64 `json:"answer_p99_seconds"`
 }
+
+// LimitsView is the limits in force. Concurrency is the present one; where Auto is true
+// it moves by itself between ConcurrencyMin and ConcurrencyMax.
+type LimitsView struct {
+	worker.Limits
+	ConcurrencyMin int `json:"concurrency_min"`
+}
+
+func limitsView(l worker.Limits) *LimitsView { return &LimitsView{l, l.ConcurrencyMin()} }
 
 // CheckpointView is what is durable about the progress.
 type CheckpointView struct {

@@ -24,10 +24,13 @@ type Config struct {
 	Pieces     Pieces    // nil: Explain does not know what is stored
 	Liars      Liars     // nil: nor who lied
 	Bandwidth  Bandwidth // nil: bytes a second cannot be limited
+	Load       Load      // nil: the concurrency cannot govern itself
 
-	// BytesPerSecond is the default limit; 0 for none. The other defaults are those
-	// of Machine.
+	// BytesPerSecond, Auto and ConcurrencyMax (0: DefaultConcurrencyMax) are default
+	// limits; BytesPerSecond 0 is no limit. The other defaults are those of Machine.
 	BytesPerSecond int64
+	Auto           bool
+	ConcurrencyMax int
 	// Limits are those that were set at run time of an earlier process; nil: none
 	// were. KeepLimits makes such ones durable, or with nil that there are none any
 	// more; a nil function keeps none.
@@ -61,13 +64,19 @@ func (c Config) withDefaults() Config {
 	if c.NodeSlots == 0 {
 		c.NodeSlots = 8
 	}
+	if c.ConcurrencyMax == 0 {
+		c.ConcurrencyMax = DefaultConcurrencyMax
+	}
 	c.Machine = c.Machine.WithDefaults()
 	return c
 }
 
 // limits are the default ones.
 func (c Config) limits() Limits {
-	return Limits{Concurrency: c.Machine.Slots, BytesInFlight: c.Machine.BytesInFlight, BytesPerSecond: c.BytesPerSecond}
+	return Limits{
+		Concurrency: c.Machine.Slots, Auto: c.Auto, ConcurrencyMax: c.ConcurrencyMax,
+		BytesInFlight: c.Machine.BytesInFlight, BytesPerSecond: c.BytesPerSecond,
+	}
 }
 
 // ErrConfig reports a worker that cannot be made from its Config.
@@ -94,7 +103,7 @@ func (c Config) Validate() error {
 		limits = append(limits, *c.Limits)
 	}
 	for _, l := range limits {
-		if err := l.check(c.Bandwidth); err != nil {
+		if err := l.check(&c); err != nil {
 			return fmt.Errorf("%w: %w", ErrConfig, err)
 		}
 	}

@@ -115,14 +115,14 @@ func TestBytesLimitsAtRunTime(t *testing.T) {
 func TestDefaultLimits(t *testing.T) {
 	inWorld(t, 1, func(t *testing.T, w *world) {
 		p := w.start(limits(4, 10))
-		other := worker.Limits{Concurrency: 9, BytesInFlight: 1 << 20, BytesPerSecond: 1 << 20}
+		other := worker.Limits{Concurrency: 9, ConcurrencyMax: 1_024, BytesInFlight: 1 << 20, BytesPerSecond: 1 << 20}
 		p.must(p.worker.SetDefaultLimits(t.Context(), other))
 		if p.worker.Limits() != other || p.worker.DefaultLimits() != other {
 			t.Errorf("in force: %+v", p.worker.Limits())
 		}
-		mine := worker.Limits{Concurrency: 2, BytesInFlight: 1 << 10}
+		mine := worker.Limits{Concurrency: 2, ConcurrencyMax: 1_024, BytesInFlight: 1 << 10}
 		p.must(p.worker.SetLimits(t.Context(), mine))
-		third := worker.Limits{Concurrency: 30, BytesInFlight: 1 << 20}
+		third := worker.Limits{Concurrency: 30, ConcurrencyMax: 1_024, BytesInFlight: 1 << 20}
 		p.must(p.worker.SetDefaultLimits(t.Context(), third))
 		if p.worker.Limits() != mine {
 			t.Errorf("an operator's limits are gone: %+v", p.worker.Limits())
@@ -144,6 +144,8 @@ func TestLimitsRefused(t *testing.T) {
 		for name, spoil := range map[string]func(*worker.Limits){
 			"no blobs":       func(l *worker.Limits) { l.Concurrency = 0 },
 			"too many blobs": func(l *worker.Limits) { l.Concurrency = 5_000 },
+			"no ceiling":     func(l *worker.Limits) { l.ConcurrencyMax = 0 },
+			"high ceiling":   func(l *worker.Limits) { l.ConcurrencyMax = 5_000 },
 			"no bytes":       func(l *worker.Limits) { l.BytesInFlight = 0 },
 			"too many bytes": func(l *worker.Limits) { l.BytesInFlight = 1<<40 + 1 },
 			"slow":           func(l *worker.Limits) { l.BytesPerSecond = 1_023 },

@@ -154,6 +154,7 @@ func (w *Worker) follow(ctx context.Context, e recovery.Sync, watch *syncer.Watc
 		}
 		if stage == syncer.Stored && !sealed {
 			sealed = true
+			w.auto.stored.Add(1)
 			w.deliver(ctx, recovery.Sealed{Run: e.Run, Seq: e.Seq, ID: e.Blob.ID})
 		}
 		select {
@@ -167,6 +168,9 @@ func (w *Worker) follow(ctx context.Context, e recovery.Sync, watch *syncer.Watc
 		return nil
 	}
 	w.tries.note(e.Blob.ID, outcome, watch.Answers())
+	if outcome.Result == recovery.Success && !sealed {
+		w.auto.stored.Add(1)
+	}
 	synced := recovery.Synced{Run: e.Run, Seq: e.Seq, ID: e.Blob.ID, Outcome: outcome}
 	if outcome.Result == recovery.Cancelled {
 		synced.Delay = w.cfg.Delays.Delay(e.Attempt)

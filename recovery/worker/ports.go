@@ -105,6 +105,14 @@ type Bandwidth interface {
 	SetBandwidth(bytesPerSecond int64)
 }
 
+// Load tells what all transfers together do, for a concurrency that governs itself.
+type Load interface {
+	// Received counts the bytes that came from peers, also of blobs in flight.
+	Received() uint64
+	// Overload counts the signs that peers have more to do than they can.
+	Overload() uint64
+}
+
 // Peers tells how many peers can be reached.
 type Peers interface {
 	Health() recovery.PeerHealth

@@ -21,6 +21,7 @@ type setup struct {
 	worker worker.Config // Checkpoint and Syncer are filled in where they are nil
 	syncer syncer.Config
 	store  mem.Config
+	blind  bool // nothing tells the worker what transfers do
 
 	// onFetch is called before the pool is asked for a blob for the n-th time; an
 	// error of its takes the place of asking.
@@ -37,6 +38,7 @@ type process struct {
 	handler *syncer.Handler
 	ledger  *provider.Ledger
 	fetches *fetches
+	traffic *traffic
 	desk    *desk
 	notices *notebook
 
@@ -70,6 +72,10 @@ func (w *world) start(change ...func(*setup)) *process {
 	store, err := mem.Open(w.disk, s.store)
 	p.must(err)
 	s.worker.Pieces = store
+	p.traffic = &traffic{process: p, pool: pool}
+	if !s.blind {
+		s.worker.Load = p.traffic
+	}
 	if s.worker.Store == nil {
 		s.worker.Store, s.syncer.Store = store, store
 	} else {
@@ -94,6 +100,16 @@ func (w *world) start(change ...func(*setup)) *process {
 	p.run()
 	return p
 }
+
+// traffic is a process's Load.
+type traffic struct {
+	process *process
+	pool    *peer.Pool
+	signs   atomic.Uint64 // of overload, besides those of the pool
+}
+
+func (t *traffic) Received() uint64 { return t.process.handler.Received() }
+func (t *traffic) Overload() uint64 { return t.pool.Overload() + t.signs.Load() }
 
 func (p *process) must(err error) {
 	if err != nil {

@@ -61,6 +61,7 @@ type Worker struct {
 
 	nodeSlots chan struct{} // holds one for each blob that the node asks for
 	limits    limits
+	auto      autopilot
 	tries     *tries
 	history   *history
 	shards    *shardMap
@@ -95,8 +96,9 @@ func New(cfg Config) (*Worker, error) {
 		nodeSlots: make(chan struct{}, cfg.NodeSlots), limits: newLimits(cfg), tries: newTries(),
 		history: newHistory(cfg.History), shards: newShardMap(),
 	}
-	limits := w.Limits()
-	cfg.Machine.Slots, cfg.Machine.BytesInFlight = limits.Concurrency, limits.BytesInFlight
+	w.auto.load, w.limits.present = cfg.Load, &w.auto.present
+	limits := w.limits.asked()
+	cfg.Machine.Slots, cfg.Machine.BytesInFlight = w.auto.use(limits), limits.BytesInFlight
 	if cfg.Bandwidth != nil {
 		cfg.Bandwidth.SetBandwidth(limits.BytesPerSecond)
 	}
@@ -178,6 +180,7 @@ func (w *Worker) join(halted bool) {
 func (w *Worker) runLoop(ctx, inner context.Context) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	defer w.auto.stop()
 	stop, grace := ctx.Done(), (<-chan time.Time)(nil)
 	for {
 		var event recovery.Event
@@ -188,6 +191,8 @@ func (w *Worker) runLoop(ctx, inner context.Context) error {
 		case asked := <-w.desk.asks:
 			event = w.desk.take(asked)
 		case <-timer.C:
+		case <-w.auto.due():
+			event = w.auto.sample(time.Now())
 		case <-stop:
 			stop, grace = nil, time.After(w.cfg.StopGrace)
 			w.result.Phase = w.machine.Phase()
@@ -237,6 +242,8 @@ func (w *Worker) turn(inner context.Context, event recovery.Event) error {
 			event = w.arrived()
 		}
 	}
+	taken, limit := w.machine.Slots()
+	w.auto.turned(now, taken, limit)
 	if now.Sub(w.fresh) >= statusEvery || w.status.Load().Phase != w.machine.Phase() {
 		w.publish(now)
 	}

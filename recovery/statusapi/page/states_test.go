@@ -20,6 +20,9 @@ type document struct {
 
 type limits struct {
 	Concurrency    int   `json:"concurrency"`
+	Auto           bool  `json:"auto"`
+	ConcurrencyMin int   `json:"concurrency_min"`
+	ConcurrencyMax int   `json:"concurrency_max"`
 	BytesInFlight  int64 `json:"bytes_in_flight"`
 	BytesPerSecond int64 `json:"bytes_per_second"`
 }
@@ -144,7 +147,7 @@ func empty() facts {
 	at := time.Now().UTC().Truncate(time.Second)
 	doc := document{Document: statusapi.Document{
 		Version: "1.2.3", Running: true, At: at, Started: at.Add(-3 * time.Second), Phase: "waiting", Why: "ownership is not known yet",
-	}, Limits: &limits{Concurrency: 64, BytesInFlight: 256 << 20}, LogLevel: "info"}
+	}, Limits: &limits{Concurrency: 64, Auto: true, ConcurrencyMin: 4, ConcurrencyMax: 1_024, BytesInFlight: 256 << 20}, LogLevel: "info"}
 	return facts{doc: doc, shards: []shardProgress{}, history: []runEvent{}}
 }
 

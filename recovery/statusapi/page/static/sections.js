@@ -82,7 +82,7 @@ export function showFlow(doc, lost) {
   const limits = doc.limits;
   const u = doc.unsettled;
   facts(byID("flow"), [
-    ["In flight", `${count(u.fetching)}${limits ? ` of ${plural(limits.concurrency, "blob")}` : " blobs"}`],
+    ["In flight", `${count(u.fetching)}${limits ? ` of ${plural(limits.concurrency, "blob")}${limits.auto ? ` (auto, ${count(limits.concurrency_min)} to ${count(limits.concurrency_max)})` : ""}` : " blobs"}`],
     ["Bytes in flight", `${bytes(doc.bytes_in_flight)}${limits ? ` of ${bytes(limits.bytes_in_flight)}` : ""}`],
     ["Bandwidth limit", limits ? (limits.bytes_per_second > 0 ? `${bytes(limits.bytes_per_second)}/s` : "none") : "unknown"],
   ]);
