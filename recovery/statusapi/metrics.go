@@ -77,6 +77,9 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	if c.cfg.Catalog != nil {
 		m.catalog(c.cfg.Catalog())
 	}
+	if c.cfg.Store != nil {
+		m.flushes(c.cfg.Store().Volumes)
+	}
 	if c.cfg.Checkpoint != nil {
 		m.checkpoint(c.cfg.Checkpoint())
 	}
@@ -208,6 +211,21 @@ func (m emitter) peers(views []PeerView) {
 	m.counter("peer_tries_total", sum.Unreachable, string(recovery.Unreachable))
 	m.counter("peer_fetched_bytes_total", sum.FetchedBytes)
 	m.gauge("peer_requests_in_flight", float64(sum.InFlight))
+}
+
+// flushes adds up those of all volumes.
+func (m emitter) flushes(volumes []VolumeView) {
+	sums := map[string]FlushesView{}
+	for _, v := range volumes {
+		for _, f := range v.Flushes {
+			sum := sums[f.Way]
+			sums[f.Way] = FlushesView{Count: sum.Count + f.Count, Seconds: sum.Seconds + f.Seconds}
+		}
+	}
+	for way, sum := range sums {
+		m.counter("store_flushes_total", sum.Count, way)
+		m.out <- prometheus.MustNewConstMetric(m.descs["store_flush_seconds_total"], prometheus.CounterValue, sum.Seconds, way)
+	}
 }
 
 func (m emitter) checkpoint(v CheckpointView) {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"runtime"
 
 	"golang.org/x/sys/unix"
 
@@ -42,6 +43,7 @@ type draft struct {
 
 	file    *os.File // while writing
 	written int64
+	dirty   int64 // bytes of its pages that are counted in the store's unflushed
 	started int64 // writeback has been asked for up to here
 	state   draftState
 }
@@ -57,6 +59,7 @@ func (d *draft) Write(p []byte) (int, error) {
 		err = startWriteback(d.file, d.started, d.written)
 		d.started = d.written
 	}
+	d.countDirty()
 	if err != nil {
 		return n, fmt.Errorf("write draft: %w", err)
 	}
@@ -78,7 +81,23 @@ func (d *draft) Reset() error {
 		return fmt.Errorf("reset draft: %w", err)
 	}
 	d.written, d.started = 0, 0
+	d.settleDirty()
 	return d.reserve()
+}
+
+// countDirty counts the pages that the draft made dirty among the store's. What is
+// being written back counts as others': a syncfs would wait for it in vain.
+func (d *draft) countDirty() {
+	const page = 4096
+	pages := (d.written - d.started + page - 1) &^ (page - 1)
+	d.vol.unflushed.Add(pages - d.dirty)
+	d.dirty = pages
+}
+
+// settleDirty says that none of its pages is dirty any more.
+func (d *draft) settleDirty() {
+	d.vol.unflushed.Add(-d.dirty)
+	d.dirty = 0
 }
 
 // reserve takes the room of a large piece beforehand: it lies in one stretch,
@@ -115,17 +134,33 @@ func (d *draft) Seal() error {
 // Volume implements syncer.Draft.
 func (d *draft) Volume() syncer.Volume { return d.vol }
 
-// flushData makes the bytes of a sealed draft durable.
-func (d *draft) flushData() error {
-	f, _, err := openRegular(d.dir.root, d.temp)
+// beginFlush opens a sealed draft and begins to write what is left of it.
+func (d *draft) beginFlush() (err error) {
+	if d.file, _, err = openRegular(d.dir.root, d.temp); err == nil {
+		err = startWriteback(d.file, d.started, d.written)
+	}
 	if err != nil {
 		return fmt.Errorf("flush draft: %w", err)
 	}
-	err = retryEINTR(func() error { return unix.Fdatasync(int(f.Fd())) })
-	if err := errors.Join(err, f.Close()); err != nil {
+	return nil
+}
+
+// flushData makes the bytes of a draft durable whose flush has begun.
+func (d *draft) flushData() error {
+	err := retryEINTR(func() error { return unix.Fdatasync(int(d.file.Fd())) })
+	runtime.KeepAlive(d.file)
+	if err != nil {
 		return fmt.Errorf("flush draft: %w", err)
 	}
 	return nil
+}
+
+// closeFlushed ends what beginFlush began. The flush has reported every error.
+func (d *draft) closeFlushed() {
+	if d.file != nil {
+		_ = d.file.Close()
+		d.file = nil
+	}
 }
 
 // Publish implements syncer.Draft. A draft whose bytes no flush covered is
@@ -168,6 +203,7 @@ func (d *draft) Discard() error {
 		d.file = nil
 	}
 	d.state = isDiscarded
+	d.settleDirty()
 	if err := d.dir.root.Remove(d.temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return errors.Join(fmt.Errorf("discard draft: %w", err), closing)
 	}

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -20,10 +21,12 @@ import (
 // Store keeps pieces under a directory. It implements syncer.Store and what the
 // worker looks at. Its methods may be called from many goroutines.
 type Store struct {
-	cfg     Config
-	pending *pending
-	syncfs  func(fd int) error
-	view    atomic.Pointer[view] // nil until the first Prepare succeeded
+	cfg       Config
+	deaf      bool // syncfs reports no write errors
+	pending   *pending
+	unflushed *atomic.Int64 // bytes of pages that drafts made dirty and no flush covered
+	syncfs    func(fd int) error
+	view      atomic.Pointer[view] // nil until the first Prepare succeeded
 
 	gate    sync.Mutex // one Prepare, Accept or Close at a time; it guards what follows
 	closed  bool
@@ -54,12 +57,11 @@ func Open(cfg Config) (*Store, error) {
 		return nil, err
 	}
 	cfg = cfg.withDefaults()
-	durability, err := cfg.Durability.settle()
-	if err != nil {
+	s := &Store{cfg: cfg, pending: &pending{}, unflushed: &atomic.Int64{}, syncfs: unix.Syncfs, volumes: map[uint64]*volume{}}
+	var err error
+	if s.deaf, err = syncfsIsDeaf(); err != nil {
 		return nil, fmt.Errorf("open store: %w", err)
 	}
-	cfg.Durability = durability
-	s := &Store{cfg: cfg, pending: &pending{}, syncfs: unix.Syncfs, volumes: map[uint64]*volume{}}
 	if s.place, err = openPlace(cfg.Root); errors.Is(err, ErrLocked) {
 		return nil, fmt.Errorf("open store: %w", err)
 	}
@@ -158,7 +160,10 @@ func (s *Store) volumeOf(device uint64, dir *os.Root) (*volume, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the volume of %s: %w", dir.Name(), err)
 	}
-	v := &volume{dir: f, durability: s.cfg.Durability, pending: s.pending, syncfs: s.syncfs}
+	v := &volume{
+		dir: f, pending: s.pending, unflushed: s.unflushed, syncfs: s.syncfs, began: time.Now(),
+		chooser: newChooser(s.cfg.Durability, s.deaf, isOwn(f)),
+	}
 	s.volumes[device] = v
 	return v, nil
 }
