@@ -46,7 +46,12 @@ type work struct {
 	bytes  int64 // of them
 	names  int   // of the group before
 	others int64 // bytes of dirty pages that are not this store's: on the machine, so at least as many as on the volume
+	// foreign is how many bytes were written to the volume, while it was flushed, that
+	// are not this store's; foreignUnknown before, and where it cannot be told.
+	foreign int64
 }
+
+const foreignUnknown = -1
 
 // reason says why a way was chosen.
 type reason uint8
@@ -75,30 +80,39 @@ const (
 	// better, in percent, is how much more a way must cost than the other one to be
 	// left for it.
 	better = 130
-	// A syncfs is stretched when it takes stretch times what it should, and at least
-	// stretchMin; where nothing is known of what it should, longMin.
+	// A syncfs is stretched when it takes stretch times what it should, twice what
+	// fdatasync should, and at least stretchMin; where nothing is known of what it
+	// should, longMin.
 	stretch    = 4
-	stretchMin = 50 * time.Millisecond
+	stretchMin = 100 * time.Millisecond
 	longMin    = time.Second
+	// quickMax is what a syncfs may take that proves others' pages harmless.
+	quickMax = 50 * time.Millisecond
 	// Between two tries lie tryMin to tryMax, and tryShare times what the last one
 	// cost.
 	tryMin   = 5 * time.Second
 	tryMax   = 5 * time.Minute
 	tryShare = 50
-	// What of others' pages is taken for harmless, in bytes, before it was seen: on a
-	// volume of the store's own, on a shared one; and the most on that.
+	// What of others' pages is taken for harmless, in bytes, before it was seen: they
+	// may well be on another volume. On the system's it is never more than
+	// harmlessMost.
 	harmlessOwn    = 256 << 20
-	harmlessShared = 8 << 20
+	harmlessVolume = 64 << 20
+	harmlessSystem = 8 << 20
 	harmlessMost   = 256 << 20
 	harmlessLeast  = 4 << 20
 )
 
-// newChooser begins with what the volume looks like: own says that nobody else has
-// it mounted.
-func newChooser(setting Durability, deaf, own bool) chooser {
-	c := chooser{setting: setting, deaf: deaf, settled: Syncfs, harmless: harmlessShared, mostTaken: harmlessMost, pause: tryMin}
-	if own {
-		c.harmless, c.mostTaken = harmlessOwn, 1<<62
+// newChooser begins with what the volume looks like.
+func newChooser(setting Durability, deaf bool, of tenancy) chooser {
+	c := chooser{setting: setting, deaf: deaf, settled: Syncfs, mostTaken: 1 << 62, pause: tryMin}
+	switch of {
+	case itsOwn:
+		c.harmless = harmlessOwn
+	case aVolume:
+		c.harmless = harmlessVolume
+	default:
+		c.harmless, c.mostTaken = harmlessSystem, harmlessMost
 	}
 	return c
 }
@@ -106,7 +120,7 @@ func newChooser(setting Durability, deaf, own bool) chooser {
 // opened notes what the opening flush took, which is a syncfs: others' pages on a
 // shared volume show there first.
 func (c *chooser) opened(now, took time.Duration) {
-	if took >= 2*stretchMin {
+	if took >= stretchMin {
 		c.settled, c.because = Fdatasync, byOpening
 	}
 	c.tryAt = now + time.Second
@@ -142,17 +156,21 @@ func (c *chooser) note(now time.Duration, w work, way Durability, took time.Dura
 		return
 	}
 	stretched := way == Syncfs && c.stretched(w, took)
+	quick := way == Syncfs && took < max(quickMax, 2*c.expected(Syncfs, w))
 	excess := took - c.expected(otherWay(way), w)
-	if stretched { // it says nothing about the cost when it is over
+	switch {
+	case way == Syncfs && w.isElsewhere():
+		c.harmless = max(c.harmless, min(16*w.others, c.mostTaken))
+	case stretched && w.others > harmlessLeast:
+		c.harmless = max(harmlessLeast, min(c.harmless, w.others)/8)
+	case quick && w.others > c.harmless/2:
+		c.harmless = min(2*w.others, c.mostTaken)
+	}
+	switch {
+	case stretched: // it says nothing about the cost when it is over
 		c.settle(Fdatasync, byStretch)
-		c.harmless = max(harmlessLeast, min(c.harmless, w.others/2))
-	} else {
-		if w.files >= telling {
-			c.cost[way].learn(took / time.Duration(w.units()))
-		}
-		if way == Syncfs && w.others > c.harmless/2 && took < stretchMin {
-			c.harmless = min(2*w.others, c.mostTaken)
-		}
+	case w.files >= telling:
+		c.cost[way].learn(took / time.Duration(w.units()))
 		c.compare(way)
 	}
 	if stretched || c.trying {
@@ -186,7 +204,7 @@ func (c *chooser) stretched(w work, took time.Duration) bool {
 	if !c.cost[Syncfs].known {
 		return took >= longMin
 	}
-	return took >= max(stretchMin, stretch*c.expected(Syncfs, w))
+	return took >= max(stretchMin, stretch*c.expected(Syncfs, w), 2*c.expected(Fdatasync, w))
 }
 
 // expected is what a flush should take; 0 where nothing is known.
@@ -204,6 +222,12 @@ func (k *cost) learn(unit time.Duration) {
 }
 
 func (w work) large() bool { return w.files > 0 && w.bytes >= smallFile*int64(w.files) }
+
+// isElsewhere reports whether a syncfs has shown that others' pages lie on other
+// volumes: next to nothing of them was written.
+func (w work) isElsewhere() bool {
+	return w.foreign != foreignUnknown && w.others >= harmlessLeast && w.foreign < w.others/16
+}
 
 func (w work) units() int64 { return fixedUnits + max(int64(w.files), w.bytes/unitBytes) }
 

@@ -15,6 +15,8 @@ type volumeModel struct {
 	speed int64
 	// hidden stretches a syncfs by something that cannot be seen.
 	hidden func(at time.Duration) time.Duration
+	// told: the volume tells how much is written to it.
+	told bool
 }
 
 func (m volumeModel) took(at time.Duration, w work, way Durability) time.Duration {
@@ -50,6 +52,9 @@ func simulate(c chooser, m volumeModel, n int, length time.Duration) (o outcome)
 		before := c.settled
 		way, why := c.next(now, w)
 		took := m.took(now, w, way)
+		if w.foreign = foreignUnknown; m.told && way == Syncfs {
+			w.foreign = w.others * m.share / 100
+		}
 		now += took
 		c.note(now, w, way, took)
 		if way == Syncfs {
@@ -94,7 +99,7 @@ func TestChooserFindsTheBetterWay(t *testing.T) {
 	const length = 10 * time.Minute
 	for name, tt := range map[string]struct {
 		model      volumeModel
-		own        bool
+		of         tenancy
 		files      int           // in a group; default 500
 		least      float64       // share of the flushes that go by syncfs
 		most       float64       // the same
@@ -125,6 +130,21 @@ func TestChooserFindsTheBetterWay(t *testing.T) {
 		"24 MiB of a neighbour's, on another disk": { // a try finds that they are harmless
 			model: with(func(m *volumeModel) { m.dirty, m.share, m.speed = always(24<<20), 0, 1<<30 }), least: 0.98, most: 1, longest: 31 * ms,
 		},
+		"1 GiB of a neighbour's, on another disk, after less": {
+			of: aVolume,
+			model: with(func(m *volumeModel) {
+				m.told, m.share, m.speed = true, 0, 1<<30
+				m.dirty = func(at time.Duration) int64 { return min(int64(at/ms)<<13, 1<<30) } // grows for 2 min
+			}), least: 0.99, most: 1, longest: 31 * ms,
+		},
+		"the same, and the disk is uneven": {
+			of: aVolume,
+			model: with(func(m *volumeModel) {
+				m.told, m.share, m.speed = true, 0, 1<<30
+				m.dirty = func(at time.Duration) int64 { return min(int64(at/ms)<<13, 1<<30) }
+				m.hidden = func(at time.Duration) time.Duration { return at / ms % 20 / 19 * 70 * ms } // now and then
+			}), least: 0.98, most: 1, longest: 110 * ms,
+		},
 		"24 MiB of a neighbour's, on a slow disk": { // a try costs 240 ms
 			model: with(func(m *volumeModel) { m.dirty, m.share, m.speed = always(24<<20), 100, 100<<20 }), most: 0.01, changes: 1, longest: 260 * ms,
 		},
@@ -132,8 +152,20 @@ func TestChooserFindsTheBetterWay(t *testing.T) {
 			model: with(func(m *volumeModel) { m.dirty, m.share, m.speed = bursts(10*time.Second, 1<<30), 100, 1<<30 }),
 			least: 0.45, most: 0.75, longest: 31 * ms,
 		},
+		"a volume beside a busy system disk, which fills slowly": {
+			of: aVolume,
+			model: with(func(m *volumeModel) {
+				m.dirty, m.share, m.speed = func(at time.Duration) int64 { return int64(at%(5*time.Second)/ms) << 18 }, 0, 1<<30
+			}), least: 0.98, most: 1, changes: 1, longest: 31 * ms,
+		},
+		"a volume on which a neighbour begins to write": {
+			of: aVolume,
+			model: with(func(m *volumeModel) {
+				m.dirty, m.share, m.speed = func(at time.Duration) int64 { return int64(at%(5*time.Second)/ms) << 18 }, 100, 200<<20
+			}), most: 0.2, changes: 1, longest: 420 * ms,
+		},
 		"a volume of its own beside a busy system disk": {
-			own:   true,
+			of:    itsOwn,
 			model: with(func(m *volumeModel) { m.dirty, m.share, m.speed = bursts(10*time.Second, 200<<20), 0, 1<<30 }), least: 0.99, most: 1, longest: 31 * ms,
 		},
 		"stretched by what cannot be seen, always": {
@@ -153,7 +185,7 @@ func TestChooserFindsTheBetterWay(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			c := newChooser(DurabilityAuto, false, tt.own)
+			c := newChooser(DurabilityAuto, false, tt.of)
 			c.opened(0, tt.begunBadly)
 			files := tt.files
 			if files == 0 {
@@ -172,7 +204,7 @@ func TestChooserFindsTheBetterWay(t *testing.T) {
 func TestChooserTries(t *testing.T) {
 	// The cost of trying is bounded, however bad the other way is.
 	m := volumeModel{syncUnit: 20 * us, fileUnit: 20 * ms} // 10 s for a group
-	c := newChooser(DurabilityAuto, false, true)
+	c := newChooser(DurabilityAuto, false, itsOwn)
 	c.opened(0, 0)
 	got := simulate(c, m, 500, 4*time.Hour)
 	if most := 4 * time.Hour * 5 / 100; got.files > 60 || time.Duration(got.files)*m.took(0, work{files: 500, bytes: 500 * 4096}, Fdatasync) > most {
@@ -198,10 +230,10 @@ func TestChooserRules(t *testing.T) {
 		"empty files":          {work: work{files: 30}, want: Syncfs, why: byDefault},
 		"names alone":          {work: work{names: 30}, want: Syncfs, why: byDefault},
 		"names beside a flood": {work: work{names: 30, others: 1 << 30}, want: Fdatasync, why: byOthers},
-		"a neighbour":          {work: work{files: 500, bytes: 1 << 20, others: harmlessShared + 1}, want: Fdatasync, why: byOthers},
-		"a quiet neighbour":    {work: work{files: 500, bytes: 1 << 20, others: harmlessShared}, want: Syncfs, why: byDefault},
+		"a neighbour":          {work: work{files: 500, bytes: 1 << 20, others: harmlessSystem + 1}, want: Fdatasync, why: byOthers},
+		"a quiet neighbour":    {work: work{files: 500, bytes: 1 << 20, others: harmlessSystem}, want: Syncfs, why: byDefault},
 	} {
-		c := newChooser(tt.setting, tt.deaf, false)
+		c := newChooser(tt.setting, tt.deaf, theSystems)
 		c.opened(0, 0)
 		for range 3 { // none of them is learnt from
 			way, why := c.next(0, tt.work)

@@ -40,6 +40,8 @@ type Config struct {
 	// Listers is the number of directories read at the same time; default 2 to
 	// 4, by the number of CPUs.
 	Listers int
+
+	named bool // drafts have temporary names also where they need none; for tests
 }
 
 func (c Config) withDefaults() Config {

@@ -46,25 +46,55 @@ func othersOf(total int64, err error, ours int64) int64 {
 	return max(total-ours, 0)
 }
 
-// isOwn reports whether a directory's volume is mounted there, or below, and
-// nowhere else: others have no way to write to it. Where it cannot be found out it
-// is not.
-func isOwn(dir *os.File) bool {
+// writtenTo is how many bytes were written to a block device since it is there; ok is
+// false where that is not told, as for volumes that are no block device.
+func writtenTo(device uint64) (n int64, ok bool) {
+	text, err := os.ReadFile(fmt.Sprintf("/sys/dev/block/%d:%d/stat", unix.Major(device), unix.Minor(device)))
+	if err != nil {
+		return 0, false
+	}
+	return parseWritten(string(text))
+}
+
+// parseWritten reads the number of sectors written, the seventh in a device's stat.
+func parseWritten(stat string) (n int64, ok bool) {
+	const at, sector = 6, 512
+	fields := strings.Fields(stat)
+	if len(fields) <= at {
+		return 0, false
+	}
+	sectors, err := strconv.ParseInt(fields[at], 10, 53)
+	return sectors * sector, err == nil
+}
+
+// tenancy is who else may write to a volume, as far as its mounts tell.
+type tenancy uint8
+
+const (
+	// theSystems: it is mounted at /, or only a part of it is seen, or nothing is known.
+	theSystems tenancy = iota
+	// aVolume is mounted whole, elsewhere than at /.
+	aVolume
+	// itsOwn: it is mounted at the store or below it, and nowhere else.
+	itsOwn
+)
+
+// tenancyOf looks at the volume of a directory.
+func tenancyOf(dir *os.File) tenancy {
 	var st unix.Stat_t
 	err := retryEINTR(func() error { return unix.Fstat(int(dir.Fd()), &st) })
 	path, linkErr := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", dir.Fd()))
 	runtime.KeepAlive(dir)
 	mounts, readErr := os.ReadFile("/proc/self/mountinfo")
 	if err != nil || linkErr != nil || readErr != nil {
-		return false
+		return theSystems
 	}
-	return onlyAt(mounts, fmt.Sprintf("%d:%d", unix.Major(st.Dev), unix.Minor(st.Dev)), path)
+	return tenancyIn(mounts, fmt.Sprintf("%d:%d", unix.Major(st.Dev), unix.Minor(st.Dev)), path)
 }
 
-// onlyAt looks whether a device (major:minor) is mounted, whole, at path or below
-// it, and nowhere else.
-func onlyAt(mountinfo []byte, device, path string) bool {
-	found := false
+// tenancyIn looks where a device (major:minor) is mounted that path lies on.
+func tenancyIn(mountinfo []byte, device, path string) tenancy {
+	found, own := false, true
 	lines := bufio.NewScanner(bytes.NewReader(mountinfo))
 	for lines.Scan() {
 		// Number, parent, device, root of the mount within the volume, mount point.
@@ -73,12 +103,18 @@ func onlyAt(mountinfo []byte, device, path string) bool {
 			continue
 		}
 		point := unescapeMount(fields[4])
-		if fields[3] != "/" || point != path && !strings.HasPrefix(point, filepath.Clean(path)+"/") {
-			return false
+		if fields[3] != "/" || point == "/" {
+			return theSystems
 		}
-		found = true
+		found, own = true, own && (point == path || strings.HasPrefix(point, filepath.Clean(path)+"/"))
 	}
-	return found && lines.Err() == nil
+	switch {
+	case !found || lines.Err() != nil:
+		return theSystems
+	case own:
+		return itsOwn
+	}
+	return aVolume
 }
 
 // unescapeMount turns what mountinfo writes for blanks and backslashes back.

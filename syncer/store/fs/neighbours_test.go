@@ -37,7 +37,24 @@ func TestParseDirty(t *testing.T) {
 	}
 }
 
-func TestOwnVolume(t *testing.T) {
+func TestParseWritten(t *testing.T) {
+	for text, want := range map[string]int64{
+		"  94  0 752 20 3 0 24 9 0 28 29 0 0 0 0 1 0\n": 24 * 512,
+		"94 0 752 20 3 0":     -1,
+		"94 0 752 20 3 0 x 9": -1,
+		"":                    -1,
+	} {
+		got, ok := parseWritten(text)
+		if !ok {
+			got = -1
+		}
+		if got != want {
+			t.Errorf("%q: %d", text, got)
+		}
+	}
+}
+
+func TestTenancy(t *testing.T) {
 	const mounts = `22 27 0:21 / /proc rw - proc proc rw
 27 1 254:0 / / rw,relatime - ext4 /dev/vda rw
 40 27 8:16 / /data rw - xfs /dev/sdb rw
@@ -50,19 +67,19 @@ func TestOwnVolume(t *testing.T) {
 `
 	for _, tt := range []struct {
 		device, path string
-		want         bool
+		want         tenancy
 	}{
-		{"254:0", "/srv/store", false},
-		{"8:16", "/data/blobs", false},
-		{"8:16", "/data", true},
-		{"8:32", "/data/store", true},
-		{"8:48", "/data/store", true},
-		{"8:64", "/pod", false}, // a part of a volume
-		{"8:80", "/two words", true},
-		{"8:96", "/x", false}, // mounted twice
-		{"9:1", "/data", false},
+		{"254:0", "/srv/store", theSystems},
+		{"8:16", "/data/blobs", aVolume},
+		{"8:16", "/data", itsOwn},
+		{"8:32", "/data/store", itsOwn},
+		{"8:48", "/data/store", itsOwn},
+		{"8:64", "/pod", theSystems}, // a part of a volume
+		{"8:80", "/two words", itsOwn},
+		{"8:96", "/x", aVolume}, // mounted twice
+		{"9:1", "/data", theSystems},
 	} {
-		if got := onlyAt([]byte(mounts), tt.device, tt.path); got != tt.want {
+		if got := tenancyIn([]byte(mounts), tt.device, tt.path); got != tt.want {
 			t.Errorf("%s at %s: %v", tt.device, tt.path, got)
 		}
 	}
@@ -70,10 +87,10 @@ func TestOwnVolume(t *testing.T) {
 	check(t, os.Mkdir(mount, 0o755))
 	tmpfs(t, mount, "size=1m")
 	check(t, os.Mkdir(filepath.Join(mount, "store"), 0o755))
-	for path, want := range map[string]bool{mount: true, filepath.Join(mount, "store"): false} {
+	for path, want := range map[string]tenancy{mount: itsOwn, filepath.Join(mount, "store"): aVolume, "/": theSystems} {
 		dir, err := os.Open(path)
 		check(t, err)
-		if got := isOwn(dir); got != want {
+		if got := tenancyOf(dir); got != want {
 			t.Errorf("%s: %v", path, got)
 		}
 		check(t, dir.Close())

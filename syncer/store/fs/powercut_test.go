@@ -33,18 +33,21 @@ func TestPowerCutBetweenWays(t *testing.T) {
 			t.Skip(err)
 		}
 	}
-	for _, c := range []struct {
+	ext4, xfs := []string{"mkfs.ext4", "-q", "-F"}, []string{"mkfs.xfs", "-q", "-f"}
+	for name, c := range map[string]struct {
 		mkfs   []string
 		layout store.Layout
+		named  bool
 	}{
-		{[]string{"mkfs.ext4", "-q", "-F"}, store.Flat},
-		{[]string{"mkfs.ext4", "-q", "-F"}, store.Fanout},
-		{[]string{"mkfs.xfs", "-q", "-f"}, store.Flat},
-		{[]string{"mkfs.xfs", "-q", "-f"}, store.Fanout},
+		"ext4":            {ext4, store.Flat, false},
+		"ext4, fanned":    {ext4, store.Fanout, false},
+		"ext4, by rename": {ext4, store.Flat, true},
+		"xfs":             {xfs, store.Flat, false},
+		"xfs, by rename":  {xfs, store.Fanout, true},
 	} {
-		t.Run(c.mkfs[0]+"/"+c.layout.String(), func(t *testing.T) {
+		t.Run(name, func(t *testing.T) {
 			d := newCutDisk(t, c.mkfs)
-			w := cutWorld{t: t, disk: d, layout: c.layout, rnd: rand.New(rand.NewPCG(7, uint64(c.layout))), acked: map[syncer.Piece]bool{}}
+			w := cutWorld{t: t, disk: d, layout: c.layout, named: c.named, rnd: rand.New(rand.NewPCG(7, uint64(c.layout))), acked: map[syncer.Piece]bool{}}
 			for range 6 {
 				w.live(1 + w.rnd.IntN(8))
 				d.remount()
@@ -59,13 +62,14 @@ type cutWorld struct {
 	t      *testing.T
 	disk   *cutDisk
 	layout store.Layout
+	named  bool
 	rnd    *rand.Rand
 	made   uint64
 	acked  map[syncer.Piece]bool
 }
 
 func (w *cutWorld) open() *Store {
-	s, err := Open(Config{Root: filepath.Join(w.disk.mount, "store"), Create: true, Layout: w.layout, MinFree: 1})
+	s, err := Open(Config{Root: filepath.Join(w.disk.mount, "store"), Create: true, Layout: w.layout, MinFree: 1, named: w.named})
 	check(w.t, err)
 	_, err = s.Prepare(w.t.Context(), recovery.StoreRequest{Network: "n", TotalShards: 2, Placement: shards.Striped, Owned: shards.Range(0, 1)})
 	check(w.t, err)
@@ -97,6 +101,9 @@ func (w *cutWorld) live(groups int) {
 			}
 		}
 		<-cut
+		for _, d := range group {
+			_ = d.Discard() // closes what a process that ends would
+		}
 	}
 	_ = s.Close()
 }
@@ -128,6 +135,9 @@ func (w *cutWorld) draft(s *Store) syncer.Draft {
 	p := cutPiece(w.made)
 	d, err := s.Create(w.t.Context(), p, p.Blob.Size)
 	check(w.t, err)
+	if named := d.(*draft).temp != ""; named != w.named {
+		w.t.Fatalf("a draft with a name: %v", named)
+	}
 	_, err = d.Write(cutContent(p))
 	check(w.t, err)
 	check(w.t, d.Seal())

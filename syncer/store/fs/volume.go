@@ -24,12 +24,14 @@ type volume struct {
 	// dir is a directory on the volume, opened before anything was written
 	// there: syncfs reports errors from the time its descriptor was opened.
 	dir       *os.File
+	device    uint64
 	pending   *pending
 	unflushed *atomic.Int64 // the store's
 	syncfs    func(fd int) error
 	began     time.Time // what the chooser's times count from
 	chooser   chooser   // who flushes has it
 	record    flushRecord
+	nameless  nameless
 	// flushed: what an earlier process wrote is durable. Only Prepare looks at it.
 	flushed bool
 
@@ -103,7 +105,9 @@ func (v *volume) once(flush func() error) error {
 func (v *volume) flush(sealed, named []*draft) error {
 	w := workOf(sealed, named)
 	total, err := dirtyPages()
-	w.others = othersOf(total, err, v.unflushed.Load())
+	ours := v.unflushed.Load()
+	w.others = othersOf(total, err, ours)
+	written, told := writtenTo(v.device)
 	began := time.Since(v.began)
 	way, why := v.chooser.next(began, w)
 	if way == Syncfs {
@@ -115,10 +119,17 @@ func (v *volume) flush(sealed, named []*draft) error {
 		return err
 	}
 	now := time.Since(v.began)
+	if after, ok := writtenTo(v.device); told && ok {
+		w.foreign = max(after-written-ours-metadataOf(w), 0)
+	}
 	v.chooser.note(now, w, way, now-began)
 	v.record.note(w, way, why, now-began)
 	return nil
 }
+
+// metadataOf is how many bytes besides its own a group may well write: a journal,
+// tables, directories.
+func metadataOf(w work) int64 { return 1<<20 + int64(w.files+w.names)*16<<10 }
 
 // open is the flush before anything is listed: syncfs, whatever the way of groups,
 // since nobody knows which files an earlier process left.
@@ -135,7 +146,7 @@ func (v *volume) open() error {
 }
 
 func workOf(sealed, named []*draft) work {
-	w := work{files: len(sealed), names: len(named)}
+	w := work{files: len(sealed), names: len(named), foreign: foreignUnknown}
 	for _, d := range sealed {
 		w.bytes += d.written
 	}
@@ -158,7 +169,7 @@ func (v *volume) flushAll() error {
 func flushData(sealed []*draft) error {
 	defer func() {
 		for _, d := range sealed {
-			d.closeFlushed()
+			d.endFlush()
 		}
 	}()
 	if err := each(sealed, (*draft).beginFlush); err != nil {

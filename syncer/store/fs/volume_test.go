@@ -319,10 +319,12 @@ func TestFlushFailureSticksAcrossWays(t *testing.T) {
 	d := sealedDraft(t, s, piece(1, 0))
 	v := d.Volume().(*volume)
 	v.chooser.setting = Fdatasync
-	check(t, os.Remove(filepath.Join(v.dir.Name(), store.TempDir, filepath.Base(d.(*draft).temp))))
-	if err := v.Flush([]syncer.Draft{d}, nil); err == nil {
-		t.Fatal("a draft that is gone was flushed")
+	check(t, d.(*draft).sheet.close())
+	d.(*draft).sheet.open = true
+	if err := v.Flush([]syncer.Draft{d}, nil); !errors.Is(err, syscall.EBADF) {
+		t.Fatalf("a draft that is gone was flushed: %v", err)
 	}
+	d.(*draft).sheet.open = false
 	v.chooser.setting = Syncfs
 	if err := v.Flush([]syncer.Draft{d}, nil); err == nil {
 		t.Error("the other way was taken after a failure")
