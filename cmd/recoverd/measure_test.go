@@ -32,6 +32,7 @@ func TestMeasure(t *testing.T) {
 	t.Run("StoredScan", m.storedScan)
 	t.Run("Writing", m.writing)
 	t.Run("Neighbour", m.neighbour)
+	t.Run("Large", m.large)
 	t.Run("Restart", m.restart)
 	t.Run("Saving", m.saving)
 	t.Run("Memory", m.memory)

@@ -72,6 +72,45 @@ func (m *measurement) neighbour(t *testing.T) {
 	})
 }
 
+// large looks at how much of the time that a blob of 1 GiB takes is spent in the
+// flushes at its end.
+func (m *measurement) large(t *testing.T) {
+	needRoot(t)
+	const rounds, size = 3, 1 << 30
+	w := &written{t: t, dir: t.TempDir(), blobs: []recovery.Blob{zeroBlob(size)}, fetcher: zeroFetcher{}}
+	whole := takeTurns(rounds, w.fresh(func(root string) { w.sync(root, func() {}) }))[0]
+	m.add(t, finding{
+		what: "1 GiB in one blob: the part of the time that is spent in flushes, after its last byte came", value: w.flushing.over(whole).percent(), rounds: rounds,
+		detail: fmt.Sprintf("all of it %v, flushes %v", whole, w.flushing),
+	})
+}
+
+// zeroBlob is a blob of nothing but zeros.
+func zeroBlob(size int64) recovery.Blob {
+	hash, chunk := sha256.New(), make([]byte, 1<<20)
+	for left := size; left > 0; left -= int64(len(chunk)) {
+		_, _ = hash.Write(chunk[:min(left, int64(len(chunk)))]) // a hash takes everything
+	}
+	id := recovery.BlobID(hash.Sum(nil))
+	return recovery.Blob{ID: id, Size: size, Encoding: recovery.Raw, Digest: id}
+}
+
+// zeroFetcher has every blob of zeros.
+type zeroFetcher struct{}
+
+func (zeroFetcher) Fetch(ctx context.Context, p syncer.Piece, sink syncer.Sink) (string, error) {
+	if err := sink.Reset(); err != nil {
+		return "", err
+	}
+	chunk := make([]byte, 64<<10)
+	for left := p.Blob.Size; left > 0; left -= int64(len(chunk)) {
+		if _, err := sink.Write(chunk[:min(left, int64(len(chunk)))]); err != nil {
+			return "", err
+		}
+	}
+	return "zeros", errors.Join(ctx.Err(), sink.Verify())
+}
+
 func needRoot(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("no measurement: only root may mount a file system")
@@ -87,18 +126,20 @@ type written struct {
 	durability fs.Durability
 	blobs      []recovery.Blob // in rising order
 	bytes      map[recovery.BlobID][]byte
-	peer       *mempeer.Peer
+	fetcher    syncer.Fetcher
 	disks      int
 
-	cpu     series // of the process, in each round
-	mu      sync.Mutex
-	slowest time.Duration // from the request until it is durable
+	cpu      series // of the process, in each round
+	flushing series // spent in flushes, with their names
+	mu       sync.Mutex
+	slowest  time.Duration // from the request until it is durable
 }
 
 const writtenShards = 4
 
 func newWritten(t *testing.T, n int, options string) *written {
-	w := &written{t: t, dir: t.TempDir(), options: options, bytes: map[recovery.BlobID][]byte{}, peer: mempeer.New("memory")}
+	memory := mempeer.New("memory")
+	w := &written{t: t, dir: t.TempDir(), options: options, bytes: map[recovery.BlobID][]byte{}}
 	for i := range n {
 		data := make([]byte, 4<<10)
 		for at := 0; at < len(data); at += 8 {
@@ -107,9 +148,15 @@ func newWritten(t *testing.T, n int, options string) *written {
 		id := recovery.BlobID(sha256.Sum256(data))
 		w.blobs = append(w.blobs, recovery.Blob{ID: id, Size: int64(len(data)), Encoding: recovery.Raw, Digest: id})
 		w.bytes[id] = data
-		w.peer.Put(id, 0, data)
+		memory.Put(id, 0, data)
 	}
 	slices.SortFunc(w.blobs, func(a, b recovery.Blob) int { return a.ID.Compare(b.ID) })
+	pool, err := peer.New(peer.Config{}, memory)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = pool.Close() }) // nothing is left in it
+	w.fetcher = pool
 	return w
 }
 
@@ -195,11 +242,7 @@ func (w *written) sync(root string, before func()) {
 		w.t.Fatal(err)
 	}
 	before()
-	pool, err := peer.New(peer.Config{}, w.peer)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	h, err := syncer.New(syncer.Config{Store: s, Fetcher: pool})
+	h, err := syncer.New(syncer.Config{Store: s, Fetcher: w.fetcher})
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -222,7 +265,11 @@ func (w *written) sync(root string, before func()) {
 			return nil
 		})
 	}
-	if err := errors.Join(g.Wait(), h.Close(), pool.Close(), s.Close()); err != nil {
+	err = errors.Join(g.Wait(), h.Close())
+	for _, v := range s.Volumes() {
+		w.flushing = append(w.flushing, v.Flushing[fs.Fdatasync]+v.Flushing[fs.Syncfs])
+	}
+	if err := errors.Join(err, s.Close()); err != nil {
 		w.t.Fatal(err)
 	}
 }

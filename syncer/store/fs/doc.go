@@ -18,18 +18,14 @@
 //   - A piece gets its final name only after a flush made its bytes durable, and
 //     counts as stored only after another made the name durable (I5). Until then
 //     Has and Mark say "not stored", although the name can be seen.
-//
 //   - Every file is reached through an os.Root, or by a single name in a directory
 //     that was; nothing but regular files is opened, and no symbolic link is followed
 //     below the root.
-//
 //   - A stored piece is never deleted. Temporary files of an earlier process are
 //     removed when their shard is first prepared, under the root's lock.
-//
 //   - What an earlier process wrote and did not flush is in the page cache only:
 //     the first preparation flushes each volume before anything is listed
 //     (hazard 77).
-//
 //   - Groups are made durable by syncfs or by fdatasync (chooser.go). Each covers what
 //     no flush covered before, so they may alternate.
 //
