@@ -30,6 +30,9 @@ func TestMeasure(t *testing.T) {
 	}
 	m := &measurement{dir: t.TempDir()}
 	t.Run("StoredScan", m.storedScan)
+	t.Run("Writing", m.writing)
+	t.Run("Neighbour", m.neighbour)
+	t.Run("Large", m.large)
 	t.Run("Restart", m.restart)
 	t.Run("Saving", m.saving)
 	t.Run("Memory", m.memory)

@@ -72,7 +72,7 @@ func (c *runConfig) register(f *pflag.FlagSet) {
 	f.StringVar(&c.Store, "store", "", "directory of the blobs, <store>/<shard>/<id> (required)")
 	f.BoolVar(&c.StoreCreate, "store-create", true, "make the store and its shard directories while no progress claims them")
 	f.StringVar(&c.Layout, "layout", "auto", "of a new store: flat, fanout (a directory for each first two hex digits), or auto")
-	f.StringVar(&c.Durability, "durability", "auto", "how blobs are made durable: auto, syncfs or fdatasync")
+	f.StringVar(&c.Durability, "durability", "auto", "how blobs are made durable: syncfs, fdatasync, or auto, which chooses for each volume by what its flushes take")
 	c.peerConfig.register(f)
 	f.StringVar(&c.Listen, "listen", "127.0.0.1:7070", "address of the page and the API: a loopback one, or any with --tls-...; empty for none")
 	f.StringVar(&c.MetricsListen, "metrics-listen", "", "any address that serves only /metrics, /livez and /readyz; empty for none")

@@ -241,6 +241,11 @@ func (t *table) surroundings(d statusapi.Document) {
 	if s := d.Store; s != nil && s.Foreign {
 		t.row("store", "%s has pieces that others wrote: their names are trusted, not hashed", s.Root)
 	}
+	if d.Store != nil {
+		for _, v := range d.Store.Volumes {
+			t.row("durability", "%s", volumeText(v))
+		}
+	}
 	if l := d.Limits; l != nil {
 		t.row("limits", "%s and %s in flight, bandwidth: %s", blobsOf(*l), size(l.BytesInFlight), bandwidth(*l))
 	}
@@ -249,4 +254,13 @@ func (t *table) surroundings(d statusapi.Document) {
 		text += ", logs " + *d.LogLevel
 	}
 	t.row("daemon", "%s", text)
+}
+
+// volumeText says how pieces are made durable on one volume.
+func volumeText(v statusapi.VolumeView) string {
+	text := fmt.Sprintf("%s: %s, %s", v.Path, v.Durability, v.Why)
+	if v.LastFlushMS > 0 {
+		text += fmt.Sprintf("; the last flush took %.1f ms for %s, %s", v.LastFlushMS, plural(v.GroupBlobs, "blob"), size(v.GroupBytes))
+	}
+	return text
 }

@@ -28,7 +28,10 @@ func TestStatusText(t *testing.T) {
 	d := scanningDocument()
 	d.Ownership = &shards.Ownership{Epoch: 7, TotalShards: 100, Owned: shards.Range(0, 39), Node: shards.Active}
 	d.Room = &statusapi.RoomView{FreeBytes: 5 << 30, MinFreeBytes: 1 << 30}
-	d.Store = &statusapi.StoreView{Root: "/blobs", Foreign: true}
+	d.Store = &statusapi.StoreView{Root: "/blobs", Foreign: true, Volumes: []statusapi.VolumeView{
+		{Path: "/blobs/0", Durability: "fdatasync", Why: "others have 512 MiB to be written", LastFlushMS: 17.2, GroupBlobs: 500, GroupBytes: 2 << 20},
+		{Path: "/blobs/7", Durability: "syncfs", Why: "nothing speaks against it"},
+	}}
 	d.PeersReachable = 1
 	level := "warn"
 	limits := limitsOf(worker.Limits{Concurrency: 64, Auto: true, ConcurrencyMax: 1_024, BytesInFlight: 256 << 20, BytesPerSecond: 20 << 20})
@@ -56,6 +59,8 @@ peers       1 of 2 reachable
             reachable    0 B/s          4.2 ms   250 ms          0      500  http://good
 free space  5.0 GiB, 1.0 GiB are kept free
 store       /blobs has pieces that others wrote: their names are trusted, not hashed
+durability  /blobs/0: fdatasync, others have 512 MiB to be written; the last flush took 17.2 ms for 500 blobs, 2.0 MiB
+durability  /blobs/7: syncfs, nothing speaks against it
 limits      64 blobs (auto, 4 to 1,024) and 256 MiB in flight, bandwidth: 20 MiB/s
 daemon      up 1 min, version 1.2.3, logs warn
 `

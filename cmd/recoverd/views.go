@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"errors"
+	"slices"
+	"strings"
 	"sync/atomic"
 
 	"github.com/recoverd/recoverd/recovery"
@@ -41,11 +43,42 @@ func (n *node) peerViews() []statusapi.PeerView {
 }
 
 func (n *node) storeView() statusapi.StoreView {
-	report := n.store.report()
+	report, volumes := n.store.report(), volumeViews(n.store.Volumes())
 	return statusapi.StoreView{
 		Root: n.cfg.Store, Layout: n.store.Layout().String(), Identity: report.Identity, Foreign: report.Foreign,
-		Durability: n.store.Durability().String(),
+		Durability: durabilityText(n.store.Durability(), volumes), Volumes: volumes,
 	}
+}
+
+func volumeViews(volumes []fs.VolumeStatus) []statusapi.VolumeView {
+	views := make([]statusapi.VolumeView, len(volumes))
+	for i, v := range volumes {
+		views[i] = statusapi.VolumeView{
+			Path: v.Path, Durability: v.Way.String(), Why: v.Why,
+			LastFlushMS: float64(v.LastFlush.Microseconds()) / 1e3, GroupBlobs: v.Files, GroupBytes: v.Bytes,
+		}
+		for _, way := range []fs.Durability{fs.Syncfs, fs.Fdatasync} {
+			views[i].Flushes = append(views[i].Flushes, statusapi.FlushesView{
+				Way: way.String(), Count: v.Flushes[way], Seconds: v.Flushing[way].Seconds(),
+			})
+		}
+	}
+	return views
+}
+
+// durabilityText is the setting, and what it has come to.
+func durabilityText(setting fs.Durability, volumes []statusapi.VolumeView) string {
+	var ways []string
+	for _, v := range volumes {
+		if !slices.Contains(ways, v.Durability) {
+			ways = append(ways, v.Durability)
+		}
+	}
+	if setting != fs.DurabilityAuto || len(ways) == 0 {
+		return setting.String()
+	}
+	slices.Sort(ways)
+	return setting.String() + ", now " + strings.Join(ways, " and ")
 }
 
 // watchedStore remembers what the store reported last, for status.

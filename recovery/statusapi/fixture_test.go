@@ -146,7 +146,10 @@ func sampleConfig() (Config, *stage) {
 			}
 		},
 		Store: func() StoreView {
-			return StoreView{Root: "/blobs", Layout: "flat", Identity: "c0ffee", Foreign: true, Durability: "syncfs"}
+			return StoreView{Root: "/blobs", Layout: "flat", Identity: "c0ffee", Foreign: true, Durability: "auto, now syncfs", Volumes: []VolumeView{{
+				Path: "/blobs/3", Durability: "syncfs", Why: "nothing speaks against it", LastFlushMS: 12.5, GroupBlobs: 500, GroupBytes: 2_048_000,
+				Flushes: []FlushesView{{"syncfs", 40, 0.5}, {"fdatasync", 2, 0.25}},
+			}}}
 		},
 		AllowedHosts: []string{"node1.example:8080"}, ErrorLog: log.New(io.Discard, "", 0),
 	}, w

@@ -60,6 +60,8 @@ func metricTable() []metric {
 		{"snapshot_failures_total", "Tries to make a snapshot that failed, since the start.", "kind"},
 
 		{"store_free_bytes", "Free space of the store's fullest volume.", ""},
+		{"store_flushes_total", "Flushes that made a group of pieces durable, since the start.", "way"},
+		{"store_flush_seconds_total", "Time spent in flushes of the store's volumes, since the start.", "way"},
 		{"store_min_free_bytes", "Free space below which the scan waits.", ""},
 		{"peers", "Peers configured.", ""},
 		{"peers_reachable", "Peers that can be reached.", ""},

@@ -77,6 +77,9 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	if c.cfg.Catalog != nil {
 		m.catalog(c.cfg.Catalog())
 	}
+	if c.cfg.Store != nil {
+		m.flushes(c.cfg.Store().Volumes)
+	}
 	if c.cfg.Checkpoint != nil {
 		m.checkpoint(c.cfg.Checkpoint())
 	}
@@ -224,6 +227,21 @@ func (m emitter) peers(views []PeerView) {
 	if sum.AnswerP99Seconds > 0 { // else unknown
 		m.gauge("peer_answer_median_seconds", sum.AnswerP50Seconds)
 		m.gauge("peer_answer_p99_seconds", sum.AnswerP99Seconds)
+	}
+}
+
+// flushes adds up those of all volumes.
+func (m emitter) flushes(volumes []VolumeView) {
+	sums := map[string]FlushesView{}
+	for _, v := range volumes {
+		for _, f := range v.Flushes {
+			sum := sums[f.Way]
+			sums[f.Way] = FlushesView{Count: sum.Count + f.Count, Seconds: sum.Seconds + f.Seconds}
+		}
+	}
+	for way, sum := range sums {
+		m.counter("store_flushes_total", sum.Count, way)
+		m.out <- prometheus.MustNewConstMetric(m.descs["store_flush_seconds_total"], prometheus.CounterValue, sum.Seconds, way)
 	}
 }
 

@@ -106,8 +106,31 @@ type StoreView struct {
 	// Foreign: there are pieces that others wrote. Their names were not hashed
 	// until verify has been through (I5).
 	Foreign bool `json:"foreign"`
-	// Durability is how bytes are made durable: the flush in use and why.
+	// Durability is how bytes are made durable: as configured, and the ways in use.
+	Durability string       `json:"durability"`
+	Volumes    []VolumeView `json:"volumes"` // empty until the store is open
+}
+
+// VolumeView is how pieces are made durable on one volume.
+type VolumeView struct {
+	Path string `json:"path"` // a directory of the store on it
+	// Durability is the way of the last flush, syncfs or fdatasync, and Why says what
+	// chose it.
 	Durability string `json:"durability"`
+	Why        string `json:"why"`
+	// What the last flush took, in milliseconds, and the group that it made durable.
+	LastFlushMS float64 `json:"last_flush_ms"`
+	GroupBlobs  int     `json:"group_blobs"`
+	GroupBytes  int64   `json:"group_bytes"`
+	// Flushes are all since the start.
+	Flushes []FlushesView `json:"flushes"`
+}
+
+// FlushesView sums up the flushes in one way.
+type FlushesView struct {
+	Way     string  `json:"way"` // syncfs or fdatasync
+	Count   uint64  `json:"count"`
+	Seconds float64 `json:"seconds"` // spent in them
 }
 
 // RoomView is the free space of the store's fullest volume.

@@ -40,6 +40,8 @@ type Config struct {
 	// Listers is the number of directories read at the same time; default 2 to
 	// 4, by the number of CPUs.
 	Listers int
+
+	named bool // drafts have temporary names also where they need none; for tests
 }
 
 func (c Config) withDefaults() Config {
@@ -88,11 +90,12 @@ func (c Config) Validate() error {
 type Durability uint8
 
 const (
-	// DurabilityAuto is Syncfs where its errors are reported (Linux 5.8), else
-	// Fdatasync.
+	// DurabilityAuto chooses for each group of each volume, by what the volume looks
+	// like and what the groups before took. It is Fdatasync where syncfs reports no
+	// errors (before Linux 5.8).
 	DurabilityAuto Durability = iota
-	// Syncfs flushes the whole volume once a group: best where it is the store's
-	// own, bad where a neighbour writes a lot.
+	// Syncfs flushes the whole volume once a group: best for small files where the
+	// volume is the store's own, bad where a neighbour writes a lot.
 	Syncfs
 	// Fdatasync flushes each file and each changed directory.
 	Fdatasync
@@ -132,19 +135,13 @@ func (d *Durability) UnmarshalText(text []byte) (err error) {
 	return err
 }
 
-// settle turns DurabilityAuto into what the running kernel deserves.
-func (d Durability) settle() (Durability, error) {
-	if d != DurabilityAuto {
-		return d, nil
-	}
+// syncfsIsDeaf reports whether syncfs of the running kernel reports no write errors.
+func syncfsIsDeaf() (bool, error) {
 	var name unix.Utsname
 	if err := unix.Uname(&name); err != nil {
-		return 0, fmt.Errorf("ask for the kernel's version: %w", err)
+		return false, fmt.Errorf("ask for the kernel's version: %w", err)
 	}
-	if syncfsReports(unix.ByteSliceToString(name.Release[:])) {
-		return Syncfs, nil
-	}
-	return Fdatasync, nil
+	return !syncfsReports(unix.ByteSliceToString(name.Release[:])), nil
 }
 
 // syncfsReports tells whether syncfs of a kernel release returns write errors.

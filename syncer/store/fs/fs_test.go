@@ -31,16 +31,31 @@ func TestConformance(t *testing.T) {
 	for _, cfg := range []fs.Config{
 		{Layout: store.Flat, Durability: fs.Syncfs},
 		{Layout: store.Fanout, Durability: fs.Fdatasync},
+		fs.Named(fs.Config{Layout: store.Fanout}),
 	} {
 		t.Run(cfg.Layout.String()+"/"+cfg.Durability.String(), func(t *testing.T) {
-			storetest.Run(t, func(t *testing.T) storetest.Medium { return medium(t, cfg) })
+			storetest.Run(t, func(t *testing.T) storetest.Medium { return medium(t, cfg, t.TempDir()) })
+		})
+	}
+	// In memory, where a draft has no name. Elsewhere that depends on the disk.
+	const memory = "/dev/shm"
+	for _, layout := range []store.Layout{store.Flat, store.Fanout} {
+		t.Run("nameless/"+layout.String(), func(t *testing.T) {
+			storetest.Run(t, func(t *testing.T) storetest.Medium {
+				dir, err := os.MkdirTemp(memory, "recoverd-")
+				if err != nil {
+					t.Skip(err)
+				}
+				t.Cleanup(func() { check(t, os.RemoveAll(dir)) })
+				return medium(t, fs.Config{Layout: layout}, dir)
+			})
 		})
 	}
 }
 
 // medium is a directory, and disks that are renamed in place of mounted.
-func medium(t *testing.T, cfg fs.Config) storetest.Medium {
-	cfg.Root = filepath.Join(t.TempDir(), "store")
+func medium(t *testing.T, cfg fs.Config, dir string) storetest.Medium {
+	cfg.Root = filepath.Join(dir, "store")
 	away := cfg.Root + ".away"
 	var open *fs.Store
 	end := func() {
@@ -49,12 +64,12 @@ func medium(t *testing.T, cfg fs.Config) storetest.Medium {
 		}
 	}
 	t.Cleanup(end)
-	dir := func(shard uint32) string { return filepath.Join(cfg.Root, strconv.Itoa(int(shard))) }
+	shardDir := func(shard uint32) string { return filepath.Join(cfg.Root, strconv.Itoa(int(shard))) }
 	file := func(shard uint32, id recovery.BlobID) string {
 		if cfg.Layout == store.Fanout {
-			return filepath.Join(dir(shard), id.String()[:2], id.String())
+			return filepath.Join(shardDir(shard), id.String()[:2], id.String())
 		}
-		return filepath.Join(dir(shard), id.String())
+		return filepath.Join(shardDir(shard), id.String())
 	}
 	return storetest.Medium{
 		Open: func(t *testing.T, set storetest.Settings) storetest.Store {
@@ -74,10 +89,10 @@ func medium(t *testing.T, cfg fs.Config) storetest.Medium {
 			check(t, os.Rename(away, cfg.Root))
 		},
 		Wipe: func(shard uint32) {
-			check(t, os.RemoveAll(dir(shard)))
-			check(t, os.Mkdir(dir(shard), 0o755))
+			check(t, os.RemoveAll(shardDir(shard)))
+			check(t, os.Mkdir(shardDir(shard), 0o755))
 		},
-		Remove: func(shard uint32) { check(t, os.RemoveAll(dir(shard))) },
+		Remove: func(shard uint32) { check(t, os.RemoveAll(shardDir(shard))) },
 		Plant: func(shard uint32, id recovery.BlobID, data []byte) {
 			check(t, os.MkdirAll(filepath.Dir(file(shard, id)), 0o755))
 			check(t, os.WriteFile(file(shard, id), data, 0o644))

@@ -117,25 +117,32 @@ func TestIntruderAtFan(t *testing.T) {
 
 func TestIntruderAtTempName(t *testing.T) {
 	for kind, make := range intruders(t) {
-		t.Run(kind, func(t *testing.T) {
-			root := filepath.Join(t.TempDir(), "store")
-			s := openStore(t, fs.Config{Root: root, Durability: fs.Fdatasync}, request(1))
-			d := seal(t, s, pieceOf([]byte("x"), 0), []byte("x"))
-			temps, err := filepath.Glob(filepath.Join(root, "0", ".tmp", "*"))
-			if err != nil || len(temps) != 1 {
-				t.Fatalf("temporary names: %v, %v", temps, err)
-			}
-			check(t, os.Remove(temps[0]))
-			make(temps[0])
-			if err := d.Volume().Flush([]syncer.Draft{d}, nil); err == nil || !strings.Contains(err.Error(), kind) {
-				t.Errorf("flush: %v", err)
-			}
-			check(t, s.Close())
-			openStore(t, fs.Config{Root: root}, request(1))
-			if _, err := os.Lstat(temps[0]); err != nil {
-				t.Errorf("what is not ours was cleaned up: %v", err)
-			}
-		})
+		for _, way := range []fs.Durability{fs.Syncfs, fs.Fdatasync} {
+			t.Run(kind+"/"+way.String(), func(t *testing.T) {
+				root := filepath.Join(t.TempDir(), "store")
+				s := openStore(t, fs.Named(fs.Config{Root: root, Durability: way}), request(1))
+				p := pieceOf([]byte("x"), 0)
+				d := seal(t, s, p, []byte("x"))
+				temps, err := filepath.Glob(filepath.Join(root, "0", ".tmp", "*"))
+				if err != nil || len(temps) != 1 {
+					t.Fatalf("temporary names: %v, %v", temps, err)
+				}
+				check(t, os.Remove(temps[0]))
+				make(temps[0])
+				check(t, d.Volume().Flush([]syncer.Draft{d}, nil))
+				if err := d.Publish(); err == nil || !strings.Contains(err.Error(), kind) {
+					t.Errorf("publish: %v", err)
+				}
+				if ok, err := s.Has(t.Context(), p); ok || err != nil {
+					t.Errorf("what is not ours has the final name: %v, %v", ok, err)
+				}
+				check(t, s.Close())
+				openStore(t, fs.Config{Root: root}, request(1))
+				if _, err := os.Lstat(temps[0]); err != nil {
+					t.Errorf("what is not ours was cleaned up: %v", err)
+				}
+			})
+		}
 	}
 }
 

@@ -3,7 +3,6 @@ package fs
 import (
 	"errors"
 	"os"
-	"runtime"
 
 	"golang.org/x/sys/unix"
 )
@@ -15,11 +14,10 @@ const largeFile = 8 << 20
 
 // preallocate reserves size bytes without changing the file's length, where the
 // file system can. A full volume is an error that wraps syscall.ENOSPC.
-func preallocate(f *os.File, size int64) error {
+func preallocate(fd int, size int64) error {
 	err := retryEINTR(func() error {
-		return unix.Fallocate(int(f.Fd()), unix.FALLOC_FL_KEEP_SIZE, 0, size)
+		return unix.Fallocate(fd, unix.FALLOC_FL_KEEP_SIZE, 0, size)
 	})
-	runtime.KeepAlive(f)
 	if unsupported(err) {
 		return nil
 	}
@@ -27,11 +25,10 @@ func preallocate(f *os.File, size int64) error {
 }
 
 // startWriteback asks the kernel to begin writing a stretch and does not wait.
-func startWriteback(f *os.File, from, to int64) error {
+func startWriteback(fd int, from, to int64) error {
 	err := retryEINTR(func() error {
-		return unix.SyncFileRange(int(f.Fd()), from, to-from, unix.SYNC_FILE_RANGE_WRITE)
+		return unix.SyncFileRange(fd, from, to-from, unix.SYNC_FILE_RANGE_WRITE)
 	})
-	runtime.KeepAlive(f)
 	if unsupported(err) {
 		return nil
 	}

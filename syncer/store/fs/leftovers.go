@@ -31,7 +31,7 @@ func (s *Store) firstLook(ctx context.Context, v *view, dirs map[uint32]*shardDi
 		if vol.flushed {
 			continue
 		}
-		if err := vol.once(vol.flushAll); err != nil {
+		if err := vol.once(vol.open); err != nil {
 			s.broken = fmt.Errorf("%w: %w", recovery.ErrInDoubt, err)
 			return s.broken
 		}

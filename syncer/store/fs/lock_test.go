@@ -104,7 +104,7 @@ const dieIn = "RECOVERD_TEST_DIE_IN"
 
 // dieWriting has the store's lock and a draft when it is killed.
 func dieWriting(root string) {
-	s, err := fs.Open(fs.Config{Root: root, Create: true})
+	s, err := fs.Open(fs.Named(fs.Config{Root: root, Create: true}))
 	if err == nil {
 		_, err = s.Prepare(context.Background(), request(1))
 	}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"math/rand/v2"
 	"os"
 
 	"github.com/recoverd/recoverd/syncer/store"
@@ -61,7 +60,7 @@ func writeMarker(dir *os.Root, data []byte) error {
 // leftovers are found without reading the names of all pieces.
 func createTemp(dir *os.Root) (name string, f *os.File, err error) {
 	for range 8 {
-		name = fmt.Sprintf("%s/%016x", store.TempDir, rand.Uint64())
+		name = store.TempDir + "/" + tempName()
 		f, err = dir.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, fileMode)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):

@@ -127,10 +127,10 @@ func listShards(root *os.Root) ([]uint32, error) {
 func (p *place) close() error {
 	var errs []error
 	for _, s := range p.former {
-		errs = append(errs, s.root.Close())
+		errs = append(errs, s.close())
 	}
 	for _, s := range p.shards {
-		errs = append(errs, s.root.Close())
+		errs = append(errs, s.close())
 	}
 	return errors.Join(append(errs, p.root.Close(), p.lock.Close())...)
 }

@@ -184,7 +184,7 @@ func (r *Reader) Close() error {
 	defer r.mu.Unlock()
 	errs := []error{r.root.Close()}
 	for _, d := range r.shards {
-		errs = append(errs, d.root.Close())
+		errs = append(errs, d.close())
 	}
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("close store: %w", err)

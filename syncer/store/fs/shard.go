@@ -9,6 +9,8 @@ import (
 	"sync"
 	"syscall"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/recoverd/recoverd/recovery"
 	"github.com/recoverd/recoverd/syncer/store"
 )
@@ -20,6 +22,8 @@ type shardDir struct {
 	root   *os.Root
 	info   fs.FileInfo
 	fans   fans
+	own    handle // of the directory itself
+	temps  handle // of the one for temporary names in it
 	// cleaned: leftovers were removed. Only Prepare looks at it.
 	cleaned bool
 }
@@ -76,16 +80,42 @@ func pieceName(layout store.Layout, id recovery.BlobID) string {
 // there. Something else than a regular file is an error wrapping store.ErrIrregular.
 func (d *shardDir) has(layout store.Layout, id recovery.BlobID, size int64) (bool, error) {
 	name := pieceName(layout, id)
-	info, err := d.root.Lstat(name)
+	isRegular, bytes, err := d.stat(layout, name)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return false, nil
-	case err != nil:
-		return false, fmt.Errorf("look for a piece in shard %d: %w", d.number, err)
-	case !info.Mode().IsRegular():
-		return false, fmt.Errorf("shard %d: %s is a %s, %w", d.number, name, kindOf(info), store.ErrIrregular)
+	case err == nil && !isRegular:
+		err = d.irregular(name)
 	}
-	return size == recovery.SizeUnknown || info.Size() == size, nil
+	if err != nil {
+		return false, fmt.Errorf("look for a piece in shard %d: %w", d.number, err)
+	}
+	return size == recovery.SizeUnknown || bytes == size, nil
+}
+
+// stat looks at a piece, and follows no link.
+func (d *shardDir) stat(layout store.Layout, name string) (isRegular bool, size int64, err error) {
+	if layout == store.Fanout { // two components: for an os.Root
+		info, err := d.root.Lstat(name)
+		if err != nil {
+			return false, 0, err
+		}
+		return info.Mode().IsRegular(), info.Size(), nil
+	}
+	var st unix.Stat_t
+	err = d.inShard(func(dir int) error {
+		return retryEINTR(func() error { return unix.Fstatat(dir, name, &st, unix.AT_SYMLINK_NOFOLLOW) })
+	})
+	return st.Mode&unix.S_IFMT == unix.S_IFREG, st.Size, os.NewSyscallError("fstatat", err)
+}
+
+// irregular says what stands under a piece's name.
+func (d *shardDir) irregular(name string) error {
+	info, err := d.root.Lstat(name)
+	if err != nil {
+		return err
+	}
+	return fmt.Errorf("%s is a %s, %w", name, kindOf(info), store.ErrIrregular)
 }
 
 // flush makes the names in one directory of the shard durable; "." is its own.

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -20,10 +21,13 @@ import (
 // Store keeps pieces under a directory. It implements syncer.Store and what the
 // worker looks at. Its methods may be called from many goroutines.
 type Store struct {
-	cfg     Config
-	pending *pending
-	syncfs  func(fd int) error
-	view    atomic.Pointer[view] // nil until the first Prepare succeeded
+	cfg       Config
+	deaf      bool // syncfs reports no write errors
+	pending   *pending
+	unflushed *atomic.Int64 // bytes of pages that drafts made dirty and no flush covered
+	kept      *budget       // drafts that stay open
+	syncfs    func(fd int) error
+	view      atomic.Pointer[view] // nil until the first Prepare succeeded
 
 	gate    sync.Mutex // one Prepare, Accept or Close at a time; it guards what follows
 	closed  bool
@@ -54,12 +58,11 @@ func Open(cfg Config) (*Store, error) {
 		return nil, err
 	}
 	cfg = cfg.withDefaults()
-	durability, err := cfg.Durability.settle()
-	if err != nil {
+	s := &Store{cfg: cfg, pending: &pending{}, unflushed: &atomic.Int64{}, kept: newBudget(), syncfs: unix.Syncfs, volumes: map[uint64]*volume{}}
+	var err error
+	if s.deaf, err = syncfsIsDeaf(); err != nil {
 		return nil, fmt.Errorf("open store: %w", err)
 	}
-	cfg.Durability = durability
-	s := &Store{cfg: cfg, pending: &pending{}, syncfs: unix.Syncfs, volumes: map[uint64]*volume{}}
 	if s.place, err = openPlace(cfg.Root); errors.Is(err, ErrLocked) {
 		return nil, fmt.Errorf("open store: %w", err)
 	}
@@ -93,14 +96,11 @@ func (s *Store) Create(ctx context.Context, p syncer.Piece, size int64) (syncer.
 	if err != nil {
 		return nil, err
 	}
-	d := &draft{
-		vol: sh.vol, dir: sh.dir, key: pieceKey{p.Shard, p.Blob.ID},
-		final: pieceName(v.layout, p.Blob.ID), fan: -1, size: size,
-	}
+	d := &draft{vol: sh.vol, dir: sh.dir, key: pieceKey{p.Shard, p.Blob.ID}, fan: -1, size: size}
 	if v.layout == store.Fanout {
 		d.fan = int(p.Blob.ID[0])
 	}
-	if d.temp, d.file, err = createTemp(sh.dir.root); err != nil {
+	if err := d.create(s.kept); err != nil {
 		return nil, fmt.Errorf("create draft in shard %d: %w", p.Shard, err)
 	}
 	if err := d.reserve(); err != nil {
@@ -158,7 +158,16 @@ func (s *Store) volumeOf(device uint64, dir *os.Root) (*volume, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the volume of %s: %w", dir.Name(), err)
 	}
-	v := &volume{dir: f, durability: s.cfg.Durability, pending: s.pending, syncfs: s.syncfs}
+	v := &volume{
+		dir: f, device: device, pending: s.pending, unflushed: s.unflushed, syncfs: s.syncfs, began: time.Now(),
+		chooser: newChooser(s.cfg.Durability, s.deaf, tenancyOf(f)),
+	}
+	if err := v.nameless.look(f); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	if s.cfg.named {
+		v.nameless.refused.Store(true)
+	}
 	s.volumes[device] = v
 	return v, nil
 }

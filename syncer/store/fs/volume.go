@@ -6,6 +6,8 @@ import (
 	"os"
 	"runtime"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -14,17 +16,22 @@ import (
 
 // parallelFlushes is how many files of a group are flushed at the same time: a
 // journal commits many for the price of one.
-const parallelFlushes = 16
+const parallelFlushes = 32
 
 // volume is one file system that shards lie on. There is one value for each
 // device, so drafts can be grouped by it (hazard 85).
 type volume struct {
 	// dir is a directory on the volume, opened before anything was written
 	// there: syncfs reports errors from the time its descriptor was opened.
-	dir        *os.File
-	durability Durability // Syncfs or Fdatasync
-	pending    *pending
-	syncfs     func(fd int) error
+	dir       *os.File
+	device    uint64
+	pending   *pending
+	unflushed *atomic.Int64 // the store's
+	syncfs    func(fd int) error
+	began     time.Time // what the chooser's times count from
+	chooser   chooser   // who flushes has it
+	record    flushRecord
+	nameless  nameless
 	// flushed: what an earlier process wrote is durable. Only Prepare looks at it.
 	flushed bool
 
@@ -51,6 +58,7 @@ func (v *volume) Flush(data, names []syncer.Draft) error {
 	}
 	for _, d := range sealed {
 		d.state = isDurable
+		d.settleDirty()
 	}
 	for _, d := range named {
 		v.pending.done(d)
@@ -90,14 +98,59 @@ func (v *volume) once(flush func() error) error {
 	return failed
 }
 
+// flush makes a group durable in the way that the chooser says. Each way covers all
+// that went before, whichever way that was flushed: syncfs because it covers the
+// volume, fdatasync because it takes just those files and directories that no flush
+// covered yet. So the ways may alternate.
 func (v *volume) flush(sealed, named []*draft) error {
-	if v.durability == Syncfs {
-		return v.flushAll()
+	w := workOf(sealed, named)
+	total, err := dirtyPages()
+	ours := v.unflushed.Load()
+	w.others = othersOf(total, err, ours)
+	written, told := writtenTo(v.device)
+	began := time.Since(v.began)
+	way, why := v.chooser.next(began, w)
+	if way == Syncfs {
+		err = v.flushAll()
+	} else if err = flushData(sealed); err == nil {
+		err = flushNames(named)
 	}
-	if err := each(sealed, (*draft).flushData); err != nil {
+	if err != nil {
 		return err
 	}
-	return flushNames(named)
+	now := time.Since(v.began)
+	if after, ok := writtenTo(v.device); told && ok {
+		w.foreign = max(after-written-ours-metadataOf(w), 0)
+	}
+	v.chooser.note(now, w, way, now-began)
+	v.record.note(w, way, why, now-began)
+	return nil
+}
+
+// metadataOf is how many bytes besides its own a group may well write: a journal,
+// tables, directories.
+func metadataOf(w work) int64 { return 1<<20 + int64(w.files+w.names)*16<<10 }
+
+// open is the flush before anything is listed: syncfs, whatever the way of groups,
+// since nobody knows which files an earlier process left.
+func (v *volume) open() error {
+	began := time.Since(v.began)
+	if err := v.flushAll(); err != nil {
+		return err
+	}
+	now := time.Since(v.began)
+	v.chooser.opened(now, now-began)
+	way, why := v.chooser.next(now, work{})
+	v.record.begin(way, why)
+	return nil
+}
+
+func workOf(sealed, named []*draft) work {
+	w := work{files: len(sealed), names: len(named), foreign: foreignUnknown}
+	for _, d := range sealed {
+		w.bytes += d.written
+	}
+	return w
 }
 
 // flushAll flushes everything written to the volume so far, by anybody.
@@ -108,6 +161,21 @@ func (v *volume) flushAll() error {
 		return fmt.Errorf("flush the volume of %s: %w", v.dir.Name(), err)
 	}
 	return nil
+}
+
+// flushData flushes the bytes of each draft. Writeback of all of them is begun first:
+// then the disk has them at once, and one commit of a journal serves many (2 to 3
+// times faster, for 4 KiB files on ext4 and xfs).
+func flushData(sealed []*draft) error {
+	defer func() {
+		for _, d := range sealed {
+			d.endFlush()
+		}
+	}()
+	if err := each(sealed, (*draft).beginFlush); err != nil {
+		return err
+	}
+	return each(sealed, (*draft).flushData)
 }
 
 // changed is a directory in which pieces got their final names.
@@ -156,4 +224,35 @@ func each[T any](items []T, do func(T) error) error {
 		g.Go(func() error { return do(item) })
 	}
 	return g.Wait()
+}
+
+// flushRecord is what status tells about the flushes of a volume.
+type flushRecord struct {
+	mu   sync.Mutex
+	work work
+	why  reason
+	kept VolumeStatus // but for Path and Why
+}
+
+func (r *flushRecord) begin(way Durability, why reason) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.kept.Way, r.why = way, why
+}
+
+func (r *flushRecord) note(w work, way Durability, why reason, took time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.work, r.why = w, why
+	r.kept.Way, r.kept.LastFlush, r.kept.Files, r.kept.Bytes = way, took, w.files, w.bytes
+	r.kept.Flushes[way]++
+	r.kept.Flushing[way] += took
+}
+
+func (r *flushRecord) get() VolumeStatus {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s := r.kept
+	s.Why = r.why.text(r.work)
+	return s
 }

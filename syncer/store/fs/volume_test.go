@@ -280,3 +280,53 @@ func TestLargePiece(t *testing.T) {
 		t.Errorf("Has: %v, %v", ok, err)
 	}
 }
+
+// Status tells how the last group of each volume was flushed, and why.
+func TestVolumes(t *testing.T) {
+	root := filepath.Join(t.TempDir(), "store")
+	s := recorded(t, Config{Root: root, Durability: Fdatasync}, unix.Syncfs)
+	if got := s.Volumes(); got != nil {
+		t.Errorf("before it was prepared: %+v", got)
+	}
+	_, err := s.Prepare(t.Context(), request(2))
+	check(t, err)
+	before := s.Volumes()
+	if len(before) != 1 || before[0].Way != Fdatasync || before[0].Why != bySetting.text(work{}) || before[0].LastFlush != 0 {
+		t.Errorf("before the first flush: %+v", before)
+	}
+	group := []syncer.Draft{sealedDraft(t, s, piece(1, 0)), sealedDraft(t, s, piece(2, 1))}
+	if n := s.unflushed.Load(); n != 2*4096 {
+		t.Errorf("%d bytes of two small drafts are dirty", n)
+	}
+	check(t, group[0].Volume().Flush(group, nil))
+	after := s.Volumes()[0]
+	if !strings.HasPrefix(after.Path, root) || after.Files != 2 || after.Bytes != 2 || after.LastFlush <= 0 || after.Flushes[Fdatasync] != 1 || after.Flushing[Fdatasync] != after.LastFlush {
+		t.Errorf("after it: %+v", after)
+	}
+	unfinished := sealedDraft(t, s, piece(3, 0))
+	check(t, unfinished.Discard())
+	if n := s.unflushed.Load(); n != 0 {
+		t.Errorf("%d bytes are taken for dirty", n)
+	}
+}
+
+// Hazard 45, in both ways: an error of syncfs halts also where fdatasync was the way
+// until then, and one of fdatasync the other way round.
+func TestFlushFailureSticksAcrossWays(t *testing.T) {
+	s := recorded(t, Config{Root: filepath.Join(t.TempDir(), "store")}, unix.Syncfs)
+	_, err := s.Prepare(t.Context(), request(1))
+	check(t, err)
+	d := sealedDraft(t, s, piece(1, 0))
+	v := d.Volume().(*volume)
+	v.chooser.setting = Fdatasync
+	check(t, d.(*draft).sheet.close())
+	d.(*draft).sheet.open = true
+	if err := v.Flush([]syncer.Draft{d}, nil); !errors.Is(err, syscall.EBADF) {
+		t.Fatalf("a draft that is gone was flushed: %v", err)
+	}
+	d.(*draft).sheet.open = false
+	v.chooser.setting = Syncfs
+	if err := v.Flush([]syncer.Draft{d}, nil); err == nil {
+		t.Error("the other way was taken after a failure")
+	}
+}
