@@ -84,6 +84,7 @@ func TestHedgingCutsTheTail(t *testing.T) {
 				t.Errorf("hedging %d %%: half took %v, 99.9 %% took %v", c.percent, p50, tail)
 			}
 			s := sum(pool)
+			t.Logf("hedging %d %%: half took %v, 99 %% %v, 99.9 %% %v, all %v; %d hedges of %d", c.percent, p50, took[n*99/100], tail, took[n-1], s.Hedges, n)
 			if s.Hedges*100 > n*5 || s.Fetched != n || s.Failed != 0 || s.InFlight != 0 {
 				t.Errorf("%+v", s)
 			}

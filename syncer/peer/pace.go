@@ -24,6 +24,7 @@ type pace struct {
 	since    time.Time     // up to when the present waiting is counted; zero: not waiting
 	began    time.Time     // of the present wait
 	again    time.Duration // into it, when late is called next
+	due      time.Time     // of the next check
 	longest  time.Duration // wait in a body
 	spent    time.Duration // waited in this try
 	total    int64         // bytes got in this try
@@ -36,7 +37,9 @@ type pace struct {
 func (p *pace) start() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.timer = time.AfterFunc(p.next(p.limit()), p.check)
+	d := p.next(p.limit())
+	p.due = time.Now().Add(d)
+	p.timer = time.AfterFunc(d, p.check)
 }
 
 // stop ends the watching. A check under way may still cancel the context.
@@ -121,10 +124,19 @@ func (p *pace) look() (late bool) {
 		}
 		p.windowed, p.windowN = 0, 0
 	}
-	if late = p.again > 0 && !p.since.IsZero() && p.since.Sub(p.began) >= p.again; late {
-		p.again *= 2
+	now := time.Now()
+	if waited := p.since.Sub(p.began); p.again > 0 && !p.since.IsZero() && waited >= p.again {
+		// If we are late ourselves, it may be us who have too much to do, and the
+		// answer may be there: the patience begins again.
+		if late = now.Sub(p.due) < p.again/2; late {
+			p.again *= 2
+		} else {
+			p.again = waited + p.patience[kind(p.inBody)]
+		}
 	}
-	p.timer.Reset(p.next(left))
+	d := p.next(left)
+	p.due = now.Add(d)
+	p.timer.Reset(d)
 	return late
 }
 
