@@ -12,6 +12,9 @@ type Piece struct {
 	Blob  recovery.Blob
 	Shard uint32
 	Index uint32 // 0 is the whole blob where blobs are not striped
+	// Manifest: this is the manifest of a striped blob, which lies beside the shards.
+	// Shard and Index are 0 then and mean nothing.
+	Manifest bool
 }
 
 // Store is where pieces go. Its methods may be called from many goroutines.

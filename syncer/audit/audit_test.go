@@ -207,7 +207,8 @@ func TestRunEnds(t *testing.T) {
 func TestConfigIsChecked(t *testing.T) {
 	s, _ := newShelf(t, 0)
 	for name, change := range map[string]func(*Config){
-		"no store": func(c *Config) { c.Store = nil }, "striped": func(c *Config) { c.Placement = shards.Striped },
+		"no store": func(c *Config) { c.Store = nil }, "no placement": func(c *Config) { c.Placement = 0 },
+		"striped too far": func(c *Config) { c.Placement, c.TotalShards = shards.Striped, shards.MaxStriped+1 },
 		"no shards": func(c *Config) { c.TotalShards = 0 }, "a shard too many": func(c *Config) { c.Owned = shards.SetOf(1) },
 		"readers": func(c *Config) { c.Concurrency = 257 }, "bytes": func(c *Config) { c.BytesPerSecond = -1 },
 	} {
@@ -224,10 +225,17 @@ type lists map[uint32][]recovery.BlobID
 
 func (l lists) Shards() (numbers []uint32, err error) {
 	for n := range l {
-		numbers = append(numbers, n)
+		if n != store.Manifests {
+			numbers = append(numbers, n)
+		}
 	}
 	slices.Sort(numbers)
 	return numbers, nil
+}
+
+func (l lists) HasShard(shard uint32) (bool, error) {
+	_, there := l[shard]
+	return there, nil
 }
 
 func (l lists) List(_ context.Context, shard uint32, from recovery.BlobID, _ int, ids []recovery.BlobID) ([]recovery.BlobID, recovery.Mark, error) {
@@ -235,7 +243,7 @@ func (l lists) List(_ context.Context, shard uint32, from recovery.BlobID, _ int
 	for _, id := range l[shard] {
 		switch {
 		case id.Compare(from) < 0:
-		case len(ids) == int(shard)+1:
+		case len(ids) == min(int(shard), 5)+1:
 			return ids, recovery.MarkAt(id), nil
 		default:
 			ids = append(ids, id)

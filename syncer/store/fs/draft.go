@@ -11,6 +11,7 @@ import (
 
 	"github.com/recoverd/recoverd/recovery"
 	"github.com/recoverd/recoverd/syncer"
+	"github.com/recoverd/recoverd/syncer/store"
 )
 
 // draftState is how far a draft has come. It only grows.
@@ -142,7 +143,7 @@ func (d *draft) Publish() error {
 	}
 	if err != nil {
 		d.vol.pending.done(d)
-		return fmt.Errorf("publish in shard %d: %w", d.dir.number, err)
+		return fmt.Errorf("publish in %s: %w", store.Place(d.dir.number), err)
 	}
 	d.state = isPublished
 	return nil

@@ -11,6 +11,7 @@ import (
 
 	"github.com/recoverd/recoverd/recovery"
 	"github.com/recoverd/recoverd/shards"
+	"github.com/recoverd/recoverd/syncer"
 	"github.com/recoverd/recoverd/syncer/store"
 )
 
@@ -25,13 +26,13 @@ type Inventory struct {
 	layout    store.Layout
 	placement shards.Placement
 	total     uint32
-	pieceSize func(recovery.Blob) int64
+	pieceSize func(syncer.Piece) int64
 	pending   *pending // nil: nothing is written here
 	limit     int      // most ids of one window
 	listers   int
 
 	mu     sync.Mutex // one Mark at a time; it guards everything below
-	shards []listed   // the owned shards, in rising order
+	shards []listed   // the owned shards, in rising order, and then the manifests
 	place  []int32    // place in shards by shard number; -1: not owned
 	walk   sequence
 }
@@ -69,8 +70,8 @@ func newInventory(cfg Config, layout store.Layout, req recovery.StoreRequest, ow
 }
 
 // Mark sets Stored on the rows, which are in rising order: true where a durable
-// piece of the blob is on every owned shard that has to hold one, false for a
-// blob that concerns no owned shard. After an error nothing is known of any row.
+// piece of the blob is on every owned shard that has to hold one, and with them the
+// manifest of a striped one; false for a blob that concerns no owned shard. After an error nothing is known of any row.
 func (inv *Inventory) Mark(ctx context.Context, rows []recovery.Row) error {
 	for i := 1; i < len(rows); i++ {
 		if compareIDs(&rows[i-1].ID, &rows[i].ID) >= 0 {
@@ -189,7 +190,7 @@ func (m *marking) follow(ctx context.Context, u unanswered, buf []byte) error {
 	s := u.shard
 	for want := u.want; len(want) > 0; {
 		if err := m.inv.read(ctx, s, want[0].id, buf); err != nil {
-			return fmt.Errorf("shard %d: %w", s.dir.number, err)
+			return fmt.Errorf("%s: %w", store.Place(s.dir.number), err)
 		}
 		n, err := s.win.merge(want, func(w wanted) error { return m.seen(s, w) })
 		if err != nil {
@@ -216,7 +217,7 @@ func (m *marking) seen(s *listed, w wanted) error {
 func (m *marking) look(s *listed, w wanted) error {
 	size := int64(recovery.SizeUnknown)
 	if s.foreign {
-		size = m.inv.pieceSize(m.rows[w.row].Blob)
+		size = m.inv.pieceSize(store.PieceIn(m.rows[w.row].Blob, s.dir.number, m.inv.placement, m.inv.total))
 	}
 	ok, err := s.dir.has(m.inv.layout, w.id, size)
 	if errors.Is(err, store.ErrIrregular) {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"strconv"
 	"sync"
 	"syscall"
 
@@ -13,10 +12,10 @@ import (
 	"github.com/recoverd/recoverd/syncer/store"
 )
 
-// shardDir is the open directory of a shard. Its methods may be called from many
+// shardDir is the open directory of a shard, or of the manifests. Its methods may be called from many
 // goroutines.
 type shardDir struct {
-	number uint32
+	number uint32 // or store.Manifests
 	root   *os.Root
 	info   fs.FileInfo
 	fans   fans
@@ -27,10 +26,9 @@ type shardDir struct {
 // openShardDir opens a shard's directory. A symbolic link is refused even where
 // it stays inside of the root: what it leads to is somebody else's.
 func openShardDir(root *os.Root, number uint32) (*shardDir, error) {
-	name := strconv.FormatUint(uint64(number), 10)
-	sub, info, err := openSubdir(root, name)
+	sub, info, err := openSubdir(root, store.DirName(number))
 	if err != nil {
-		return nil, fmt.Errorf("open shard %d: %w", number, err)
+		return nil, fmt.Errorf("open %s: %w", store.Place(number), err)
 	}
 	return &shardDir{number: number, root: sub, info: info}, nil
 }
@@ -81,9 +79,9 @@ func (d *shardDir) has(layout store.Layout, id recovery.BlobID, size int64) (boo
 	case errors.Is(err, fs.ErrNotExist):
 		return false, nil
 	case err != nil:
-		return false, fmt.Errorf("look for a piece in shard %d: %w", d.number, err)
+		return false, fmt.Errorf("look for a piece in %s: %w", store.Place(d.number), err)
 	case !info.Mode().IsRegular():
-		return false, fmt.Errorf("shard %d: %s is a %s, %w", d.number, name, kindOf(info), store.ErrIrregular)
+		return false, fmt.Errorf("%s: %s is a %s, %w", store.Place(d.number), name, kindOf(info), store.ErrIrregular)
 	}
 	return size == recovery.SizeUnknown || info.Size() == size, nil
 }
@@ -91,7 +89,7 @@ func (d *shardDir) has(layout store.Layout, id recovery.BlobID, size int64) (boo
 // flush makes the names in one directory of the shard durable; "." is its own.
 func (d *shardDir) flush(name string) error {
 	if err := flushDir(d.root, name); err != nil {
-		return fmt.Errorf("flush shard %d: %w", d.number, err)
+		return fmt.Errorf("flush %s: %w", store.Place(d.number), err)
 	}
 	return nil
 }
