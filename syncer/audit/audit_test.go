@@ -209,7 +209,7 @@ func TestConfigIsChecked(t *testing.T) {
 	for name, change := range map[string]func(*Config){
 		"no store": func(c *Config) { c.Store = nil }, "no placement": func(c *Config) { c.Placement = 0 },
 		"striped too far": func(c *Config) { c.Placement, c.TotalShards = shards.Striped, shards.MaxStriped+1 },
-		"no shards": func(c *Config) { c.TotalShards = 0 }, "a shard too many": func(c *Config) { c.Owned = shards.SetOf(1) },
+		"no shards":       func(c *Config) { c.TotalShards = 0 }, "a shard too many": func(c *Config) { c.Owned = shards.SetOf(1) },
 		"readers": func(c *Config) { c.Concurrency = 257 }, "bytes": func(c *Config) { c.BytesPerSecond = -1 },
 	} {
 		cfg := s.config()

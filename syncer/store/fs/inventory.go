@@ -34,7 +34,9 @@ type Inventory struct {
 	mu     sync.Mutex // one Mark at a time; it guards everything below
 	shards []listed   // the owned shards, in rising order, and then the manifests
 	place  []int32    // place in shards by shard number; -1: not owned
-	walk   sequence
+	// manifests: the last of shards is the manifests' directory.
+	manifests bool
+	walk      sequence
 }
 
 // listed is an owned shard with its window.
@@ -54,6 +56,7 @@ func newInventory(cfg Config, layout store.Layout, req recovery.StoreRequest, ow
 	inv := &Inventory{
 		layout: layout, placement: req.Placement, total: req.TotalShards, pieceSize: cfg.PieceSize,
 		pending: p, listers: cfg.Listers, shards: owned, place: make([]int32, req.TotalShards),
+		manifests: len(owned) > req.Owned.Len(),
 	}
 	if len(owned) > 0 {
 		inv.limit = cfg.ListingMemory / len(recovery.BlobID{}) / len(owned)
@@ -120,10 +123,11 @@ func (m *marking) assign() (lookups int) {
 	for i := range m.rows {
 		w := wanted{id: m.rows[i].ID, row: i}
 		if inv.placement == shards.Striped {
-			for s := range inv.shards {
-				inv.shards[s].want = append(inv.shards[s].want, w)
+			places := inv.shards[:m.needs(i)]
+			for s := range places {
+				places[s].want = append(places[s].want, w)
 			}
-			lookups += len(inv.shards)
+			lookups += len(places)
 			continue
 		}
 		if at := inv.place[shards.Home(w.id, inv.total)]; at >= 0 {
@@ -136,11 +140,21 @@ func (m *marking) assign() (lookups int) {
 
 // isStored reports whether every piece that the row needs was found.
 func (m *marking) isStored(row int) bool {
-	need := len(m.inv.shards)
-	if m.inv.placement == shards.Hashed {
-		need = 1
-	}
+	need := m.needs(row)
 	return need > 0 && int(m.found[row].Load()) == need
+}
+
+// needs is in how many places something of the row must be: one where it is whole; or
+// all of the shards, and the last of the places where it has a manifest.
+func (m *marking) needs(row int) int {
+	inv := m.inv
+	switch {
+	case inv.placement == shards.Hashed:
+		return 1
+	case m.rows[row].Encoding != recovery.Striped && inv.manifests:
+		return len(inv.shards) - 1
+	}
+	return len(inv.shards)
 }
 
 // unanswered is what a shard's window did not reach.

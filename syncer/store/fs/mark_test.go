@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -25,9 +26,8 @@ func TestMarkWithLittleMemory(t *testing.T) {
 			s := openStore(t, fs.Config{Root: root, Layout: layout, ListingMemory: 64 << 10}, request(2))
 			rows := manyRows(1500)
 			for i, r := range rows {
-				plant(t, root, layout, store.Manifests, r.ID)
-				for shard := range uint32(2) {
-					if i%5 > int(shard) { // one in five on no shard, one in five on shard 0 only
+				for shard := range 2 {
+					if i%5 > shard { // one in five on no shard, one in five on shard 0 only
 						plant(t, root, layout, shard, r.ID)
 					}
 				}
@@ -57,10 +57,10 @@ func manyRows(n int) []recovery.Row {
 	return sorted(rows)
 }
 
-func plant(t *testing.T, root string, layout store.Layout, shard uint32, id recovery.BlobID) {
-	path := filepath.Join(root, store.DirName(shard), id.String())
+func plant(t *testing.T, root string, layout store.Layout, shard int, id recovery.BlobID) {
+	path := filepath.Join(root, fmt.Sprint(shard), id.String())
 	if layout == store.Fanout {
-		path = filepath.Join(root, store.DirName(shard), id.String()[:2], id.String())
+		path = filepath.Join(root, fmt.Sprint(shard), id.String()[:2], id.String())
 		check(t, os.MkdirAll(filepath.Dir(path), 0o755))
 	}
 	check(t, os.WriteFile(path, nil, 0o644))

@@ -104,7 +104,6 @@ func TestReaderInventory(t *testing.T) {
 	s := openStore(t, fs.Config{Root: root}, request(1))
 	p := pieceOf([]byte("x"), 0)
 	put(t, s, p, []byte("x"))
-	put(t, s, syncer.Piece{Blob: p.Blob, Manifest: true}, []byte("a manifest"))
 	r, err := fs.OpenReader(t.Context(), root)
 	check(t, err)
 	defer r.Close()

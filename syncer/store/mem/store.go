@@ -174,6 +174,9 @@ func (s *Store) stored(b recovery.Blob) bool {
 		return ok && s.has(dir, syncer.Piece{Blob: b, Shard: home}, dir.foreign)
 	}
 	for place, dir := range s.owned {
+		if place == store.Manifests && b.Encoding != recovery.Striped {
+			continue
+		}
 		if !s.has(dir, store.PieceIn(b, place, s.req.Placement, s.req.TotalShards), dir.foreign) {
 			return false
 		}

@@ -89,7 +89,9 @@ func testMarkStriped(t *testing.T, m Medium) {
 	prepare(t, s, req)
 	all := blobs(200, 4, shards.Range(0, 3))
 	var pieces []syncer.Piece
-	for i, b := range all {
+	for i := range all {
+		all[i].Encoding = recovery.Striped
+		b := all[i]
 		for shard := range uint32(3) {
 			if i%5 > 2 || int(shard) != i%5 { // one is missing of three in five
 				pieces = append(pieces, syncer.Piece{Blob: b, Shard: shard})
@@ -109,6 +111,15 @@ func testMarkStriped(t *testing.T, m Medium) {
 				t.Fatalf("row %d of %d: stored is %v, want %v", i, n, r.Stored, want)
 			}
 		}
+	}
+	// What a host keeps in pieces in some other way has no manifest.
+	rows := rowsOf(all[:5])
+	for i := range rows {
+		rows[i].Encoding = recovery.Walrus
+	}
+	must(t, s.Mark(t.Context(), rows))
+	if !rows[3].Stored || rows[0].Stored {
+		t.Errorf("without manifests: stored is %v, want true, and %v, want false", rows[3].Stored, rows[0].Stored)
 	}
 }
 

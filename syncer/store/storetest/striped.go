@@ -40,6 +40,13 @@ func striped(owned ...uint32) recovery.StoreRequest {
 	return req
 }
 
+// stripedBlob is a test blob with a manifest.
+func stripedBlob(n int) recovery.Blob {
+	b := blobOf(content(n))
+	b.Encoding = recovery.Striped
+	return b
+}
+
 // manifestOf stands for a blob's manifest: to a store it is bytes like others.
 func manifestOf(b recovery.Blob) syncer.Piece { return syncer.Piece{Blob: b, Manifest: true} }
 
@@ -54,7 +61,7 @@ func has(t *testing.T, s Store, p syncer.Piece) bool {
 func testManifestApart(t *testing.T, m Medium) {
 	s := m.Open(t, Settings{})
 	prepare(t, s, striped(0, 1))
-	b := blobOf(content(1))
+	b := stripedBlob(1)
 	d := publish(t, s, manifestOf(b))
 	if has(t, s, manifestOf(b)) {
 		t.Error("a manifest whose name is not durable counts as stored")
