@@ -21,12 +21,13 @@ type member struct {
 
 // board holds the conditions of a pool's peers and chooses among them.
 type board struct {
-	mu      sync.Mutex
-	members []*member
-	liars   liars
-	version uint64        // of the health; grows
-	seen    uint64        // version that the last Changed returned for
-	changed chan struct{} // closed when version grows
+	mu       sync.Mutex
+	members  []*member
+	liars    liars
+	holdings holdings
+	version  uint64        // of the health; grows
+	seen     uint64        // version that the last Changed returned for
+	changed  chan struct{} // closed when version grows
 }
 
 func newBoard(keepLies time.Duration, peers []Peer) *board {
@@ -46,8 +47,10 @@ func newBoard(keepLies time.Duration, peers []Peer) *board {
 
 // rank orders candidates; the least is asked.
 type rank struct {
-	liar, onTrial, suspect bool
-	cost                   uint64
+	liar, onTrial bool
+	holds         holds
+	suspect       bool
+	cost          uint64
 }
 
 func (r rank) less(o rank) bool {
@@ -56,6 +59,8 @@ func (r rank) less(o rank) bool {
 		return o.liar
 	case r.onTrial != o.onTrial:
 		return o.onTrial
+	case r.holds != o.holds:
+		return r.holds < o.holds
 	case r.suspect != o.suspect:
 		return o.suspect
 	}
@@ -78,6 +83,7 @@ func (b *board) pick(p syncer.Piece, tried uint64) *member {
 		}
 		r := rank{
 			liar:    b.liars.knows(now, lie{m.index, p.Blob.ID}),
+			holds:   b.holdings.knows(now, m.index, p),
 			onTrial: c.trial && c.inFlight > 0,
 			suspect: c.score.suspect(now),
 			cost:    c.score.cost(now, size, c.inFlight),
@@ -97,6 +103,7 @@ func (b *board) end(m *member, p syncer.Piece, t try) {
 	now := time.Now()
 	b.update(m, func(c *condition) {
 		c.end(now, t)
+		b.holdings.note(now, m.index, p, t.err)
 		if t.err != nil && t.err.Reason == recovery.WrongBytes {
 			b.liars.remember(now, lie{m.index, p.Blob.ID})
 		}
