@@ -35,7 +35,7 @@ func New(cfg Config) (*Fetcher, error) {
 	}
 	cfg = cfg.withDefaults()
 	return &Fetcher{
-		cfg: cfg, library: library{cfg: cfg, cache: cache{limit: cfg.Manifests}}, streams: semaphore.NewWeighted(int64(cfg.Streams)),
+		cfg: cfg, library: library{cfg: cfg}, streams: semaphore.NewWeighted(int64(cfg.Streams)),
 	}, nil
 }
 

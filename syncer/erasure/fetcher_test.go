@@ -14,6 +14,7 @@ import (
 	"github.com/recoverd/recoverd/recovery"
 	"github.com/recoverd/recoverd/shards"
 	"github.com/recoverd/recoverd/syncer"
+	"github.com/recoverd/recoverd/syncer/store"
 )
 
 // sizes are below and above what fits into a source's window.
@@ -403,10 +404,10 @@ func TestRawBlobsAreLeftToThePeers(t *testing.T) {
 }
 
 func TestManifestsInMemoryAreBounded(t *testing.T) {
-	c := cache{limit: 1_000}
+	c := cache{}
 	for i := range 100 {
 		k := &known{encoded: make([]byte, 100+i)}
-		c.put(recovery.BlobID{byte(i)}, k)
+		c.keep(recovery.BlobID{byte(i)}, k, 1_000)
 		if c.get(recovery.BlobID{byte(i)}) != k || c.bytes > 1_000 || len(c.of) != len(c.order) {
 			t.Fatalf("after %d manifests there are %d, of %d bytes", i+1, len(c.of), c.bytes)
 		}
@@ -421,5 +422,37 @@ func TestConfigIsChecked(t *testing.T) {
 		if _, err := New(cfg); !errors.Is(err, ErrConfig) {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// Files of others are held against the manifest that lies with them.
+func TestSizesOfForeignFiles(t *testing.T) {
+	shelf := &shelf{files: map[syncer.Piece][]byte{}}
+	sizes := &Sizes{Local: shelf}
+	s := newStriped(t, Code{3, 5}, 1, 1_000)
+	manifest := syncer.Piece{Blob: s.blob, Manifest: true}
+	for what, p := range map[string]syncer.Piece{"piece": s.at(2), "manifest": manifest} {
+		if n := sizes.Of(p); n != store.SizeNone {
+			t.Errorf("without a manifest a %s has %d bytes", what, n)
+		}
+	}
+	shelf.put(manifest, append(bytes.Clone(s.encoded), 0))
+	if n := sizes.Of(s.at(2)); n != store.SizeNone {
+		t.Errorf("with a wrong manifest a piece has %d bytes", n)
+	}
+	shelf.put(manifest, s.encoded)
+	if n := sizes.Of(s.at(2)); n != 334 {
+		t.Errorf("a piece has %d bytes, want 334", n)
+	}
+	if n := sizes.Of(manifest); n != int64(len(s.encoded)) {
+		t.Errorf("the manifest has %d bytes, want %d", n, len(s.encoded))
+	}
+	elsewhere := s.at(2)
+	elsewhere.Index = (elsewhere.Index + 1) % 5
+	if n := sizes.Of(elsewhere); n != store.SizeNone {
+		t.Errorf("a piece of another striping has %d bytes", n)
+	}
+	if n := sizes.Of(syncer.Piece{Blob: recovery.Blob{Encoding: recovery.Raw, Size: 7}}); n != 7 {
+		t.Errorf("a raw blob of 7 bytes has %d", n)
 	}
 }

@@ -52,7 +52,7 @@ func (l *library) find(ctx context.Context, b recovery.Blob) (*known, error) {
 		return nil, fmt.Errorf("%w: its manifest says %d bytes, the catalog %d", syncer.ErrUnverifiable, m.Size, b.Size)
 	}
 	k := &known{m, encoded, peer}
-	l.cache.put(b.ID, k)
+	l.cache.keep(b.ID, k, l.cfg.Manifests)
 	return k, nil
 }
 
@@ -109,10 +109,8 @@ func (s *memorySink) Verify() error {
 	return nil
 }
 
-// cache keeps the manifests that came last, up to a number of bytes.
+// cache keeps the manifests that came last. The zero value is empty.
 type cache struct {
-	limit int
-
 	mu    sync.Mutex
 	of    map[recovery.BlobID]*known
 	order []recovery.BlobID // as they came
@@ -125,7 +123,9 @@ func (c *cache) get(id recovery.BlobID) *known {
 	return c.of[id]
 }
 
-func (c *cache) put(id recovery.BlobID, k *known) {
+// keep adds a manifest, and lets go of the oldest ones while there are more bytes than
+// the limit.
+func (c *cache) keep(id recovery.BlobID, k *known, limit int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.of == nil {
@@ -137,7 +137,7 @@ func (c *cache) put(id recovery.BlobID, k *known) {
 	c.of[id] = k
 	c.order = append(c.order, id)
 	c.bytes += len(k.encoded)
-	for c.bytes > c.limit {
+	for c.bytes > limit {
 		c.bytes -= len(c.of[c.order[0]].encoded)
 		delete(c.of, c.order[0])
 		c.order = c.order[1:]

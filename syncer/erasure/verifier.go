@@ -46,5 +46,5 @@ func (m *Manifest) place(p syncer.Piece) error {
 // piece names a piece of the blob by its number.
 func (m *Manifest) piece(b recovery.Blob, index int) syncer.Piece {
 	n := uint32(m.N)
-	return syncer.Piece{Blob: b, Shard: (uint32(index) + n - shards.Home(b.ID, n)) % n, Index: uint32(index)}
+	return syncer.Piece{Blob: b, Shard: shards.ShardOf(b.ID, uint32(index), n), Index: uint32(index)}
 }

@@ -4,18 +4,28 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	iofs "io/fs"
 	"os"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/recoverd/recoverd/recovery"
+	"github.com/recoverd/recoverd/syncer"
 	"github.com/recoverd/recoverd/syncer/store"
 )
 
 // Path returns where a piece lies, for messages.
 func (r *Reader) Path(shard uint32, id recovery.BlobID) string {
 	return fmt.Sprintf("%s/%s/%s", r.root.Name(), store.DirName(shard), pieceName(r.layout, id))
+}
+
+// OpenPiece opens a piece, as Store.OpenPiece does.
+func (r *Reader) OpenPiece(ctx context.Context, p syncer.Piece) (io.ReadCloser, int64, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, 0, err
+	}
+	return r.Open(store.PlaceOf(p), p.Blob.ID)
 }
 
 // HasShard reports whether the directory of a shard, or of the store.Manifests, is
