@@ -184,7 +184,7 @@ func (c *runConfig) filesFor() uint64 { return uint64(2*c.Concurrency + c.GroupB
 
 // stripedFilesFor is what comes on top with striped blobs: a draft for each owned shard
 // of each blob, and the connections that rebuilds read from.
-func (c *runConfig) stripedFilesFor(owned int) uint64 { return uint64(c.Concurrency*owned) + 512 }
+func (c *runConfig) stripedFilesFor(owned int) uint64 { return uint64(c.Concurrency*owned) + 256 }
 
 func (d *doctor) files(ctx context.Context) {
 	var limit unix.Rlimit

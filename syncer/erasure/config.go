@@ -42,7 +42,7 @@ type Config struct {
 	// default 4 MiB.
 	Manifests int
 	// Streams bounds the pieces that rebuilds read at the same time, and with them
-	// the memory: 128 KiB each. A blob of more pieces goes alone. Default 512.
+	// the memory: 256 KiB each. A blob of more pieces goes alone. Default 256.
 	Streams int
 }
 
@@ -60,7 +60,7 @@ func (c Config) withDefaults() Config {
 		c.Manifests = 4 << 20
 	}
 	if c.Streams == 0 {
-		c.Streams = 512
+		c.Streams = 256
 	}
 	return c
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 
 	"golang.org/x/sync/semaphore"
 
@@ -20,6 +21,7 @@ type Fetcher struct {
 	cfg     Config // with defaults
 	library library
 	streams *semaphore.Weighted
+	rings   sync.Pool // of *ring
 }
 
 var (
@@ -36,6 +38,7 @@ func New(cfg Config) (*Fetcher, error) {
 	cfg = cfg.withDefaults()
 	return &Fetcher{
 		cfg: cfg, library: library{cfg: cfg}, streams: semaphore.NewWeighted(int64(cfg.Streams)),
+		rings: sync.Pool{New: func() any { return new(ring) }},
 	}, nil
 }
 

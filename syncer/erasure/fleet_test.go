@@ -116,9 +116,8 @@ func (f *fleet) requests(what string) (n int) {
 // collector is a sink that keeps the bytes, and judges them by a piece's true ones.
 type collector struct {
 	bytes.Buffer
-	want  []byte
-	peers []string
-	fail  error // of every write
+	want []byte
+	fail error // of every write
 }
 
 func (c *collector) Write(p []byte) (int, error) {

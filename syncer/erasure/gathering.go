@@ -122,6 +122,9 @@ func (g *gathering) attempt(outer context.Context, wanted []syncer.Wanted) error
 		stop()
 		a.drop()
 		a.feeding.Wait()
+		for _, s := range a.sources {
+			s.free()
+		}
 	}()
 	ready, err := a.find(g.candidates(wanted))
 	if err != nil {
@@ -278,7 +281,7 @@ func (a *attempt) lost(e event) (again bool, err error) {
 
 // start begins to fill a source, from the own store or from the peers.
 func (a *attempt) start(index int) {
-	s := newSource(a.manifest, index)
+	s := newSource(a.manifest, index, &a.fetcher.rings)
 	s.target = a.target
 	s.ready = func() { a.events <- event{source: s} }
 	s.wrong = func(peer string, err error) { a.ledger.refused(peer, index, recovery.WrongBytes, err) }

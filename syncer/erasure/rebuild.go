@@ -58,7 +58,7 @@ type rebuild struct {
 	code    reedsolomon.Encoder // nil: nothing is to be computed
 	sources []Source
 	targets []Target
-	in      [][]byte // a buffer for each source
+	in      [][]byte // a buffer for each source that lends none
 	out     [][]byte // a buffer for each piece that is computed, by its number
 	needed  []bool   // these
 	pieces  [][]byte // the code's view of one stripe
@@ -80,7 +80,10 @@ func newRebuild(m *Manifest, sources []Source, targets []Target) (*rebuild, erro
 		if s.Index < 0 || s.Index >= m.N || is[s.Index] {
 			return nil, fmt.Errorf("%w: piece %d of %d, or twice", ErrPieces, s.Index, m.N)
 		}
-		is[s.Index], r.in[i] = true, make([]byte, room)
+		is[s.Index] = true
+		if _, lends := s.Reader.(lender); !lends {
+			r.in[i] = make([]byte, room)
+		}
 	}
 	computed := false
 	for _, t := range targets {
@@ -107,8 +110,8 @@ func newRebuild(m *Manifest, sources []Source, targets []Target) (*rebuild, erro
 func (r *rebuild) stripe(n int) error {
 	clear(r.pieces)
 	for i, s := range r.sources {
-		part := r.in[i][:n]
-		if _, err := io.ReadFull(s.Reader, part); err != nil {
+		part, err := r.part(i, n)
+		if err != nil {
 			return &SourceError{s.Index, early(err)}
 		}
 		r.pieces[s.Index] = part
@@ -129,6 +132,20 @@ func (r *rebuild) stripe(n int) error {
 		}
 	}
 	return nil
+}
+
+// lender is a Reader that hands out its bytes where they are.
+type lender interface{ next(n int) ([]byte, error) }
+
+// part is the next n bytes of a source.
+func (r *rebuild) part(i, n int) ([]byte, error) {
+	from := r.sources[i].Reader
+	if l, ok := from.(lender); ok {
+		return l.next(n)
+	}
+	part := r.in[i][:n]
+	_, err := io.ReadFull(from, part)
+	return part, err
 }
 
 // early names the end of a source that comes too soon.
