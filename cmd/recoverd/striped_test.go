@@ -316,3 +316,42 @@ func get(t *testing.T, url string) (body, tag string, code int) {
 	}
 	return string(data), response.Header.Get("ETag"), response.StatusCode
 }
+
+// A store that somebody else filled: names prove nothing there, so pieces are held
+// against the manifest's sizes, and manifests against their names.
+func TestStripedForeignFiles(t *testing.T) {
+	f := newStripedFleet(t, 30, 50_000)
+	f.own("0-1")
+	f.serve(shards.Range(0, 13))
+	for _, dir := range []string{"0", "1", "manifest"} {
+		files, err := filepath.Glob(f.path("source/" + dir + "/[0-9a-f]*"))
+		if err != nil || len(files) != 31 {
+			t.Fatalf("%d files in %s: %v", len(files), dir, err)
+		}
+		if err := os.MkdirAll(f.path("node/"+dir), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range files {
+			data, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			switch id := filepath.Base(file); {
+			case id == f.someBlob(3).String() && dir == "1", id == f.someBlob(5).String() && dir == "manifest":
+				data = data[:len(data)/2]
+			case id == f.someBlob(9).String() && dir == "manifest":
+				data[70] ^= 1
+			case id == f.someBlob(12).String() && dir == "manifest":
+				continue
+			}
+			if err := os.WriteFile(filepath.Join(f.path("node"), dir, filepath.Base(file)), data, 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	must(t, f.run("--exit-when-complete")...)
+	f.samePieces(shards.Range(0, 1))
+	if _, manifests, _ := f.answers(); manifests != 3 {
+		t.Errorf("%d manifests were fetched, 3 were wrong or missing", manifests)
+	}
+}
