@@ -259,9 +259,13 @@ func TestStreamsAreBounded(t *testing.T) {
 		fetcher, err := New(Config{Peers: f.pool, Streams: 7})
 		must(t, err)
 		done := make(chan error, 8)
+		var blobs []*striped
 		for seed := range uint64(8) {
 			s := newStriped(t, Code{10, 14}, seed, 3_000_000)
 			f.put(s)
+			blobs = append(blobs, s)
+		}
+		for _, s := range blobs {
 			go func() {
 				wanted, _ := s.want(0)
 				_, err := fetcher.Gather(t.Context(), wanted)
@@ -270,6 +274,9 @@ func TestStreamsAreBounded(t *testing.T) {
 		}
 		for range 8 {
 			must(t, <-done)
+		}
+		if most := f.open.most.Load(); most != 10 {
+			t.Errorf("%d pieces were read at the same time, want the 10 of one rebuild", most)
 		}
 	})
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/recoverd/recoverd/recovery"
@@ -42,6 +43,7 @@ type fleet struct {
 	peers   []*counted
 	pool    *peer.Pool
 	shelf   *shelf
+	open    gauge
 	fetcher *Fetcher
 }
 
@@ -50,8 +52,34 @@ type counted struct {
 	*mempeer.Peer
 	holds shards.Set
 
+	open *gauge
+
 	mu    sync.Mutex
 	asked map[string]int
+}
+
+// gauge counts the bodies that are open, of all peers.
+type gauge struct{ now, most atomic.Int64 }
+
+func (g *gauge) add(n int64) {
+	for now := g.now.Add(n); ; {
+		most := g.most.Load()
+		if now <= most || g.most.CompareAndSwap(most, now) {
+			return
+		}
+	}
+}
+
+// gauged is a body that is counted while it is open.
+type gauged struct {
+	io.ReadCloser
+	open *gauge
+	once sync.Once
+}
+
+func (g *gauged) Close() error {
+	g.once.Do(func() { g.open.add(-1) })
+	return g.ReadCloser.Close()
 }
 
 func (c *counted) Get(ctx context.Context, p syncer.Piece, from peer.Resume) (peer.Body, error) {
@@ -62,7 +90,12 @@ func (c *counted) Get(ctx context.Context, p syncer.Piece, from peer.Resume) (pe
 	c.mu.Lock()
 	c.asked[what]++
 	c.mu.Unlock()
-	return c.Peer.Get(ctx, p, from)
+	body, err := c.Peer.Get(ctx, p, from)
+	if err == nil {
+		c.open.add(1)
+		body.ReadCloser = &gauged{ReadCloser: body.ReadCloser, open: c.open}
+	}
+	return body, err
 }
 
 // newFleet has one peer for each set of shards.
@@ -71,7 +104,7 @@ func newFleet(t *testing.T, holdings ...shards.Set) *fleet {
 	f := &fleet{t: t, shelf: &shelf{files: map[syncer.Piece][]byte{}}}
 	var peers []peer.Peer
 	for i, holds := range holdings {
-		c := &counted{Peer: mempeer.New(fmt.Sprintf("peer%d", i)), holds: holds, asked: map[string]int{}}
+		c := &counted{Peer: mempeer.New(fmt.Sprintf("peer%d", i)), holds: holds, open: &f.open, asked: map[string]int{}}
 		f.peers, peers = append(f.peers, c), append(peers, c)
 	}
 	pool, err := peer.New(peer.Config{}, peers...)

@@ -146,11 +146,24 @@ func TestSmallSourceIsProvenFirst(t *testing.T) {
 			t.Errorf("a lie: %v, ready %d times", err, b.ready)
 		}
 		must(t, b.send(t, "b", b.piece))
+		early := make(chan error)
+		go func() {
+			_, err := b.next(stripe)
+			early <- err
+		}()
+		synctest.Wait()
+		select {
+		case <-early:
+			t.Error("it was read before the fetch has ended")
+		default:
+		}
 		must(t, b.Verify())
 		if b.ready > 0 {
 			t.Error("it may be read before the fetch has ended")
 		}
 		b.end(nil)
+		must(t, <-early)
+		b.lent = 0 // as if nothing had been read
 		if got, err := b.readAll(); err != nil || !bytes.Equal(got, b.piece) || b.ready != 1 {
 			t.Errorf("%d bytes were read, ready %d times: %v", len(got), b.ready, err)
 		}
