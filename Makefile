@@ -72,6 +72,7 @@ bench: build ## the measurements that the README quotes, as ratios within one ru
 	$(GO) test ./cmd/recoverd -run 'TestMeasure' -count=1 -v -timeout 60m -measure -measure-out $(CURDIR)/.cache/measured.md
 	$(BIN) snapshot bench --blobs 10000000 --dir .cache
 	$(GO) test ./recovery/catalog/boltdb ./recovery/catalog/postgres -run 'TestMeasure' -count=1 -v -timeout 60m -measure
+	$(GO) test ./syncer/erasure -run 'TestMeasure' -count=1 -v -measure
 	$(GO) test ./recovery/catalog/eventlog -run xxx -bench . -benchtime 3x -timeout 60m
 
 fuzz: ## fuzz every decoder for FUZZTIME each

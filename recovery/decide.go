@@ -117,6 +117,8 @@ func worthless(p *Progress, f facts) string {
 	case p.Fence.Store == now.Store || !p.Fence.Owned.Equal(now.Owned):
 	case f.store.Wiped.Len() > 0:
 		why = append(why, fmt.Sprintf("shard %s wiped", shortSet(f.store.Wiped)))
+	case f.store.ManifestsWiped:
+		why = append(why, "the directory of the manifests was wiped")
 	default:
 		why = append(why, "the store is another one, or its shards were replaced")
 	}

@@ -38,6 +38,8 @@ type StoreReport struct {
 	Identity string
 	// Wiped are the owned shards whose marker was missing or new.
 	Wiped shards.Set
+	// ManifestsWiped: so was that of the manifests' directory, where there is one.
+	ManifestsWiped bool
 	// Foreign: pieces here were written by others; names were not hashed.
 	Foreign bool
 }

@@ -87,6 +87,12 @@ func (p Placement) PieceOf(id [32]byte, shard, total uint32) uint32 {
 	return 0
 }
 
+// ShardOf returns the shard that holds a piece of a striped blob. piece must be below
+// total.
+func ShardOf(id [32]byte, piece, total uint32) uint32 {
+	return (piece + total - Home(id, total)) % total
+}
+
 // Holders returns the shards of owned that hold a piece of the blob, in rising
 // order, appended to buf.
 func (p Placement) Holders(buf []uint32, id [32]byte, total uint32, owned Set) []uint32 {

@@ -56,6 +56,11 @@ func TestPlacementIsFrozen(t *testing.T) {
 		{shards.Striped, 7, 9, 10, 6},
 		{shards.Striped, 255, 255, 256, 254},
 	} {
+		if tc.placement == shards.Striped {
+			if got := shards.ShardOf(idAt(tc.home), tc.piece, tc.total); got != tc.shard {
+				t.Errorf("piece %d of %d, home %d, lies in shard %d, want %d", tc.piece, tc.total, tc.home, got, tc.shard)
+			}
+		}
 		if got := tc.placement.PieceOf(idAt(tc.home), tc.shard, tc.total); got != tc.piece {
 			t.Errorf("%v piece of shard %d of %d, home %d, is %d, want %d", tc.placement, tc.shard, tc.total, tc.home, got, tc.piece)
 		}

@@ -13,6 +13,7 @@ type deadline struct {
 	timer *time.Timer // nil: stopped
 	left  time.Duration
 	since time.Time // when left was that much; zero while it is held
+	holds int
 }
 
 // start begins to count. The caller calls stop.
@@ -28,22 +29,24 @@ func (d *deadline) start(parent context.Context, limit time.Duration) (ctx conte
 	}
 }
 
-// hold stops the time.
+// hold stops the time, until there was a release for each hold.
 func (d *deadline) hold() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.timer == nil || d.since.IsZero() || !d.timer.Stop() {
+	if d.holds++; d.holds > 1 || d.timer == nil || !d.timer.Stop() {
 		return // held already, or it has come
 	}
 	d.left -= time.Since(d.since)
 	d.since = time.Time{}
 }
 
-// release lets it go on.
+// release takes one hold back, and lets the time go on after the last of them. Without
+// a hold it does nothing.
 func (d *deadline) release() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.timer == nil || !d.since.IsZero() {
+	d.holds = max(d.holds-1, 0)
+	if d.holds > 0 || d.timer == nil || !d.since.IsZero() {
 		return
 	}
 	d.since = time.Now()

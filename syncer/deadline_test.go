@@ -53,6 +53,7 @@ func TestHeldTwiceAndReleasedTwice(t *testing.T) {
 		d.hold()
 		time.Sleep(time.Hour)
 		d.release()
+		time.Sleep(time.Hour) // one of two transfers is still held back
 		d.release()
 		time.Sleep(59 * time.Second)
 		synctest.Wait()

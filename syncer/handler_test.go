@@ -50,7 +50,7 @@ func TestSyncStoresDurably(t *testing.T) {
 		if !w.durable(req.Blob, home) {
 			t.Error("Success, and it would not survive a power cut")
 		}
-		if d := w.pieces[pieceKey{req.Blob.ID, home}]; !bytes.Equal(d.data, content(0)) {
+		if d := w.pieces[pieceKey{id: req.Blob.ID, shard: home}]; !bytes.Equal(d.data, content(0)) {
 			t.Errorf("stored %q", d.data)
 		}
 		got = wait(t, h.Sync(ask(2, 0)))

@@ -12,6 +12,9 @@ type Piece struct {
 	Blob  recovery.Blob
 	Shard uint32
 	Index uint32 // 0 is the whole blob where blobs are not striped
+	// Manifest: this is the manifest of a striped blob, which lies beside the shards.
+	// Shard and Index are 0 then and mean nothing.
+	Manifest bool
 }
 
 // Store is where pieces go. Its methods may be called from many goroutines.
@@ -65,6 +68,22 @@ type Fetcher interface {
 	Fetch(ctx context.Context, p Piece, sink Sink) (peer string, err error)
 }
 
+// Gatherer is what a Fetcher may also be: it gets several pieces of one striped blob
+// together, so that what they are rebuilt from is fetched once.
+type Gatherer interface {
+	// Gather fills the sinks of pieces of one blob, none of them a manifest, by the
+	// rules of Fetch. Where not all can be had, the error says why; a sink that has
+	// accepted its bytes counts all the same. It uses a sink from one goroutine at a
+	// time.
+	Gather(ctx context.Context, wanted []Wanted) (peer string, err error)
+}
+
+// Wanted is a piece that is missing, and where its bytes go.
+type Wanted struct {
+	Piece Piece
+	Sink  Sink
+}
+
 // Sink takes the bytes of one piece and judges them. It accepts at most the
 // piece's size and one byte: the write that goes beyond fails with ErrTooLong.
 // Once the store refused a byte, every method that can fails with ErrStore. One
@@ -82,7 +101,8 @@ type Sink interface {
 
 // Holder is what a Sink may also be: a Fetcher that holds a transfer back for a limit
 // of ours calls Hold, and Release when it goes on. The piece's deadline stands still
-// in between: it is there for slow peers.
+// in between, until each Hold has its Release: it is there for slow peers. Both may be
+// called from many goroutines.
 type Holder interface {
 	Hold()
 	Release()

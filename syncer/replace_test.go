@@ -18,7 +18,7 @@ func TestRepairBelowTheCursor(t *testing.T) {
 			t.Fatalf("outcome is %+v", o)
 		}
 		home := shards.Home(ask(1, 0).Blob.ID, totalShards)
-		before := w.pieces[pieceKey{ask(1, 0).Blob.ID, home}]
+		before := w.pieces[pieceKey{id: ask(1, 0).Blob.ID, shard: home}]
 		copy(before.data, "rot")
 		if o := wait(t, h.Sync(ask(1, 0))); o.Reason != recovery.AlreadyStored {
 			t.Fatalf("outcome is %+v", o)
@@ -28,7 +28,7 @@ func TestRepairBelowTheCursor(t *testing.T) {
 		if o := wait(t, h.Sync(again)); o.Result != recovery.Success {
 			t.Errorf("outcome is %+v", o)
 		}
-		if now := w.pieces[pieceKey{again.Blob.ID, home}]; string(now.data) != string(content(0)) || !w.durable(again.Blob, home) {
+		if now := w.pieces[pieceKey{id: again.Blob.ID, shard: home}]; string(now.data) != string(content(0)) || !w.durable(again.Blob, home) {
 			t.Errorf("the store has %q", now.data)
 		}
 	})

@@ -22,8 +22,8 @@ type pieceSink struct {
 	// broken is the store's first refusal. It sticks: after it the draft's
 	// content is unknown, and a peer must not be blamed for it.
 	broken error
-	// deadline is that of the fetch that fills the sink.
-	deadline deadline
+	// deadline is that of the fetch that fills the sink, which may fill others too.
+	deadline *deadline
 }
 
 var (
@@ -33,7 +33,7 @@ var (
 )
 
 func newSink(draft Draft, judge Judge, m *meter, all *atomic.Uint64) *pieceSink {
-	return &pieceSink{draft: draft, judge: judge, meter: m, all: all, size: judge.Size()}
+	return &pieceSink{draft: draft, judge: judge, meter: m, all: all, size: judge.Size(), deadline: &deadline{}}
 }
 
 // Write takes what fits. The one byte beyond the size is counted, so that

@@ -74,7 +74,11 @@ func (s *blobSync) storeMissing(ctx context.Context) error {
 	}
 	s.handler.table.move(s.flight, Fetching)
 	s.answers = make(chan error, len(missing))
-	for _, p := range missing {
+	gatherer, gathers := s.handler.cfg.Fetcher.(Gatherer)
+	for i, p := range missing {
+		if gathers && p.Blob.Encoding == recovery.Striped && !p.Manifest { // which is the first
+			return s.gather(ctx, gatherer, missing[i:], verifier)
+		}
 		if err := s.store(ctx, p, verifier); err != nil {
 			return err
 		}
@@ -83,8 +87,8 @@ func (s *blobSync) storeMissing(ctx context.Context) error {
 }
 
 // missing lists the owned pieces that the store does not have, or all that are to be
-// replaced, by rising shard. A blob without a piece on the covered shards misses
-// none.
+// replaced, by rising shard, after the manifest of a striped blob. A blob without a
+// piece on the covered shards misses none.
 func (s *blobSync) missing(ctx context.Context) ([]Piece, error) {
 	req := s.flight.req
 	if req.Covers.Total == 0 {
@@ -92,73 +96,150 @@ func (s *blobSync) missing(ctx context.Context) ([]Piece, error) {
 	}
 	var buf [1]uint32
 	var missing []Piece
-	for _, shard := range req.Placement.Holders(buf[:0], req.Blob.ID, req.Covers.Total, req.Covers.Owned) {
-		p := Piece{
-			Blob: req.Blob, Shard: shard,
-			Index: req.Placement.PieceOf(req.Blob.ID, shard, req.Covers.Total),
-		}
+	look := func(p Piece) error {
 		if req.Replace {
 			missing = append(missing, p)
-			continue
+			return nil
 		}
 		has, err := s.handler.cfg.Store.Has(ctx, p)
 		switch {
 		case err != nil: // never "no" (I8)
-			return nil, storeError("look for the piece", err)
+			return storeError("look for the piece", err)
 		case !has:
 			missing = append(missing, p)
+		}
+		return nil
+	}
+	holders := req.Placement.Holders(buf[:0], req.Blob.ID, req.Covers.Total, req.Covers.Owned)
+	if req.Blob.Encoding == recovery.Striped && len(holders) > 0 {
+		if err := look(Piece{Blob: req.Blob, Manifest: true}); err != nil {
+			return nil, err
+		}
+	}
+	for _, shard := range holders {
+		index := req.Placement.PieceOf(req.Blob.ID, shard, req.Covers.Total)
+		if err := look(Piece{Blob: req.Blob, Shard: shard, Index: index}); err != nil {
+			return nil, err
 		}
 	}
 	return missing, nil
 }
 
-// store fetches one piece into a draft and hands it to the barrier.
-func (s *blobSync) store(ctx context.Context, p Piece, v Verifier) (err error) {
+// opened is a piece with a draft to fill.
+type opened struct {
+	piece Piece
+	draft Draft
+	sink  *pieceSink
+	ended bool // the barrier has the draft
+}
+
+func (s *blobSync) open(ctx context.Context, p Piece, v Verifier) (*opened, error) {
 	judge, err := v.Begin(ctx, p)
 	if err != nil {
-		return fmt.Errorf("begin to verify: %w", err)
+		return nil, fmt.Errorf("begin to verify: %w", err)
 	}
 	size := judge.Size()
 	if size < 0 || size > maxPiece {
-		return fmt.Errorf("%w: a piece of %d bytes", ErrUnverifiable, size)
+		return nil, fmt.Errorf("%w: a piece of %d bytes", ErrUnverifiable, size)
 	}
 	draft, err := s.handler.cfg.Store.Create(ctx, p, size)
 	if err != nil {
-		return storeError("create", err)
+		return nil, storeError("create", err)
 	}
-	defer func() {
-		if err != nil {
-			_ = draft.Discard() // a leftover goes when the store is opened next
-		}
-	}()
-	if err := s.fetch(ctx, p, newSink(draft, judge, &s.flight.meter, &s.handler.received)); err != nil {
-		return err
+	return &opened{piece: p, draft: draft, sink: newSink(draft, judge, &s.flight.meter, &s.handler.received)}, nil
+}
+
+// discard throws away what was not handed in.
+func (o *opened) discard() {
+	if !o.ended {
+		_ = o.draft.Discard() // a leftover goes when the store is opened next
 	}
-	if err := draft.Seal(); err != nil {
+}
+
+// handIn seals a draft whose bytes are right and gives it to the barrier. There is no
+// deadline: a slow disk is no reason to fetch them again.
+func (s *blobSync) handIn(ctx context.Context, o *opened) error {
+	if err := o.draft.Seal(); err != nil {
 		return storeError("seal", err)
 	}
-	// No deadline here: the bytes are right, and a slow disk is no reason to
-	// fetch them again.
-	if err := s.handler.barrier.handIn(ctx, draft, size, s.answers); err != nil {
+	if err := s.handler.barrier.handIn(ctx, o.draft, o.sink.size, s.answers); err != nil {
 		return err
 	}
+	o.ended = true
 	s.handed++
-	s.bytes += size
+	s.bytes += o.sink.size
 	return nil
 }
 
-// fetch fills the sink with bytes that it has accepted.
-func (s *blobSync) fetch(ctx context.Context, p Piece, sink *pieceSink) error {
-	limit := s.handler.cfg.timeFor(sink.size)
-	inTime, cancel := sink.deadline.start(ctx, limit)
+// store fetches one piece into a draft and hands it to the barrier.
+func (s *blobSync) store(ctx context.Context, p Piece, v Verifier) error {
+	o, err := s.open(ctx, p, v)
+	if err != nil {
+		return err
+	}
+	defer o.discard()
+	err = s.inTime(ctx, o.sink.size, []*opened{o}, func(ctx context.Context) (string, error) {
+		return s.handler.cfg.Fetcher.Fetch(ctx, p, o.sink)
+	})
+	if err == nil {
+		err = o.sink.Verify() // also if the fetcher forgot to
+	}
+	if err != nil {
+		return err
+	}
+	return s.handIn(ctx, o)
+}
+
+// gather fetches several pieces of a striped blob together. Those that are right are
+// handed in, whatever becomes of the others.
+func (s *blobSync) gather(ctx context.Context, g Gatherer, pieces []Piece, v Verifier) error {
+	if len(pieces) == 0 {
+		return nil
+	}
+	all, wanted, size := make([]*opened, 0, len(pieces)), make([]Wanted, 0, len(pieces)), int64(0)
+	shared := &deadline{}
+	for _, p := range pieces {
+		o, err := s.open(ctx, p, v)
+		if err != nil {
+			return err
+		}
+		defer o.discard() // of all, when this returns
+		o.sink.deadline = shared
+		all, wanted, size = append(all, o), append(wanted, Wanted{p, o.sink}), size+o.sink.size
+	}
+	// Rebuilding takes as many bytes as the blob has, however few are missing.
+	err := s.inTime(ctx, max(size, s.flight.req.Blob.Size), all, func(ctx context.Context) (string, error) {
+		return g.Gather(ctx, wanted)
+	})
+	for _, o := range all {
+		wrong := o.sink.Verify()
+		if wrong == nil {
+			wrong = s.handIn(ctx, o)
+		} else if err != nil {
+			continue // which says more
+		}
+		if wrong != nil {
+			err = errors.Join(wrong, err)
+		}
+	}
+	return err
+}
+
+// inTime fills the sinks, which share a deadline, within the time that size bytes may
+// take.
+func (s *blobSync) inTime(ctx context.Context, size int64, all []*opened, fill func(context.Context) (string, error)) error {
+	limit := s.handler.cfg.timeFor(size)
+	inTime, cancel := all[0].sink.deadline.start(ctx, limit)
 	defer cancel()
-	peer, err := s.handler.cfg.Fetcher.Fetch(inTime, p, sink)
+	peer, err := fill(inTime)
+	for _, o := range all {
+		if o.sink.broken != nil {
+			return o.sink.broken
+		}
+	}
 	switch {
-	case sink.broken != nil:
-		return sink.broken
 	case err == nil:
-		sink.NotePeer(peer)
-		return sink.Verify() // also if the fetcher forgot to
+		all[0].sink.NotePeer(peer)
 	case ctx.Err() == nil && inTime.Err() != nil && !definite(err):
 		return fmt.Errorf("%w (%v): %w", ErrDeadline, limit, err)
 	}

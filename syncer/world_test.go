@@ -96,9 +96,12 @@ func wantCancelled(t testing.TB, o recovery.Outcome, reason recovery.Reason, def
 }
 
 type pieceKey struct {
-	id    recovery.BlobID
-	shard uint32
+	id       recovery.BlobID
+	shard    uint32
+	manifest bool
 }
+
+func keyOf(p Piece) pieceKey { return pieceKey{p.Blob.ID, p.Shard, p.Manifest} }
 
 // memStore keeps pieces in memory and knows which of them would survive a power
 // cut. It fails the test where the order of I5 is broken.
@@ -134,7 +137,7 @@ func (s *memStore) Has(_ context.Context, p Piece) (bool, error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.pieces[pieceKey{p.Blob.ID, p.Shard}] != nil, nil
+	return s.pieces[keyOf(p)] != nil, nil
 }
 
 func (s *memStore) Create(_ context.Context, p Piece, size int64) (Draft, error) {
@@ -162,7 +165,7 @@ func (s *memStore) volume(shard uint32) *memVolume {
 func (s *memStore) durable(b recovery.Blob, shard uint32) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	d := s.pieces[pieceKey{b.ID, shard}]
+	d := s.pieces[pieceKey{id: b.ID, shard: shard}]
 	return d != nil && d.dataDurable && d.nameDurable
 }
 
@@ -219,7 +222,7 @@ func (d *memDraft) Publish() error {
 	s := d.store
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	switch key := (pieceKey{d.piece.Blob.ID, d.piece.Shard}); {
+	switch key := keyOf(d.piece); {
 	case !d.sealed || !d.dataDurable || d.ended:
 		s.t.Errorf("published a draft: sealed %v, durable %v, ended %v", d.sealed, d.dataDurable, d.ended)
 	case s.pieces[key] != nil && !s.mayReplace:

@@ -205,7 +205,7 @@ func TestRunRefusesUnverifiable(t *testing.T) {
 	for name, tc := range map[string]struct{ catalog, says string }{
 		"walrus":         {walrus, "has the encoding walrus, which only a host that embeds recoverd with a Verifier"},
 		"walrus, sized":  {list("sized", `{"id":"`+id+`","size":5,"encoding":"walrus"}`), "has the encoding walrus"},
-		"striped":        {list("striped", `{"id":"`+id+`","size":5,"encoding":"striped"}`), "has the encoding striped"},
+		"striped":        {list("striped", `{"id":"`+id+`","size":5,"encoding":"striped"}`), "it needs --placement striped"},
 		"unknown size":   {list("unsized", id+"\n"), "has no known size"},
 		"unknown digest": {list("undigested", `{"id":"`+id+`","size":5,"digest":null}`), "has no known digest"},
 	} {

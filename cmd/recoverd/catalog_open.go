@@ -15,6 +15,7 @@ import (
 	"github.com/recoverd/recoverd/recovery/catalog/postgres"
 	"github.com/recoverd/recoverd/recovery/catalog/snapshot"
 	"github.com/recoverd/recoverd/recovery/statusapi"
+	"github.com/recoverd/recoverd/shards"
 )
 
 // scannable is a catalog that a run can scan: a snapshot file, a state in bbolt or
@@ -35,7 +36,7 @@ func (n *node) openCatalog(ctx context.Context) (err error) {
 	case n.cfg.Events != "":
 		return n.checkBase()
 	case isPostgres(n.cfg.Catalog):
-		n.catalog, err = openPostgres(n.cfg.Catalog)
+		n.catalog, err = openPostgres(n.cfg)
 	default:
 		n.catalog, err = openFile(ctx, n.cfg)
 	}
@@ -69,17 +70,23 @@ func openContent(path string) (catalog.Content, error) {
 // once. Afterwards blocks are proven as they are read, and a restart costs the same
 // with any number of blobs.
 func openFile(ctx context.Context, cfg *runConfig) (*fileCatalog, error) {
+	placement, err := cfg.placement()
+	if err != nil {
+		return nil, err
+	}
+	accept := refuseUnverifiable(placement)
 	content, err := openContent(cfg.Catalog)
 	if err != nil {
 		return nil, err
 	}
 	record, _, err := checkpoint.ReadMirror(cfg.StateDir)
-	known := err == nil && record.Progress != nil && record.Progress.Bound == content.Bound()
+	p := record.Progress
+	known := err == nil && p != nil && p.Bound == content.Bound() && p.Fence.Placement == placement
 	if err = nil; !known {
 		err = content.Verify(ctx)
 	}
 	if err == nil && (!known || content.Totals().Unsized > 0) {
-		err = refuseUnverifiable(ctx, content)
+		err = accept(ctx, content)
 	}
 	if err = errors.Join(err, content.Close()); err != nil {
 		return nil, fmt.Errorf("%s: %w", cfg.Catalog, err)
@@ -88,7 +95,7 @@ func openFile(ctx context.Context, cfg *runConfig) (*fileCatalog, error) {
 	if _, bolt := content.(*boltdb.Reader); bolt {
 		open = boltdb.Open
 	}
-	f, err := open(catalog.FileConfig{Path: cfg.Catalog, Accept: refuseUnverifiable})
+	f, err := open(catalog.FileConfig{Path: cfg.Catalog, Accept: accept})
 	if err != nil {
 		return nil, err
 	}
@@ -121,20 +128,27 @@ func isPostgres(text string) bool {
 }
 
 // postgresCatalog is a state that was restored into Postgres.
-type postgresCatalog struct{ *postgres.Catalog }
+type postgresCatalog struct {
+	*postgres.Catalog
+	placement shards.Placement
+}
 
-func openPostgres(dsn string) (*postgresCatalog, error) {
-	c, err := postgres.Open(postgres.OpenConfig{DSN: dsn})
+func openPostgres(cfg *runConfig) (*postgresCatalog, error) {
+	placement, err := cfg.placement()
 	if err != nil {
 		return nil, err
 	}
-	return &postgresCatalog{c}, nil
+	c, err := postgres.Open(postgres.OpenConfig{DSN: cfg.Catalog})
+	if err != nil {
+		return nil, err
+	}
+	return &postgresCatalog{c, placement}, nil
 }
 
 // Page refuses blobs whose bytes nothing here could judge (DESIGN 8).
 func (p *postgresCatalog) Page(ctx context.Context, after recovery.Mark, rows []recovery.Row) (recovery.PageInfo, error) {
 	info, err := p.Catalog.Page(ctx, after, rows)
-	return info, errors.Join(err, refuseRows(rows[:info.N]))
+	return info, errors.Join(err, refuseRows(p.placement, rows[:info.N]))
 }
 
 func (p *postgresCatalog) view() statusapi.CatalogView { return statusapi.CatalogView{} }

@@ -132,7 +132,7 @@ func printInspections(out io.Writer, found []checked, format string) error {
 // checkCatalog proves every byte of a file, and asks Postgres what it holds.
 func checkCatalog(ctx context.Context, cfg *runConfig) (note string, err error) {
 	if isPostgres(cfg.Catalog) {
-		source, err := openPostgres(cfg.Catalog)
+		source, err := openPostgres(cfg)
 		if err != nil {
 			return "", err
 		}
@@ -143,8 +143,12 @@ func checkCatalog(ctx context.Context, cfg *runConfig) (note string, err error) 
 	if err != nil {
 		return "", err
 	}
-	if err = content.Verify(ctx); err == nil {
-		err = refuseUnverifiable(ctx, content)
+	placement, err := cfg.placement()
+	if err == nil {
+		err = content.Verify(ctx)
+	}
+	if err == nil {
+		err = refuseUnverifiable(placement)(ctx, content)
 	}
 	note = fmt.Sprintf("%s, %s", plural(content.Totals().Certified, "certified blob"), content.Bound())
 	return note, errors.Join(err, content.Close())

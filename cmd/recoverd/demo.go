@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -35,21 +36,28 @@ const (
 
 func newDemoCommand() *cobra.Command {
 	var from string
-	var keep bool
+	var keep, striped bool
 	cmd := &cobra.Command{
 		Use:   "demo",
 		Short: "Show it at work: a fleet on loopback, a SIGKILL, a resume, every byte verified",
 		Long: `Import real files, serve them from three peers (one slow, one that lies about
 some blobs), recover them into an empty store with a process of its own, kill
 that process with SIGKILL part-way, start it again, and verify every byte that
-arrived without using the code that fetched it.`,
+arrived without using the code that fetched it.
+
+With --striped the blobs are erasure-coded over 14 shards, any 10 pieces of which
+rebuild one. The 4 shards whose holders are dead are recovered by a new node, from
+exactly 10 pieces each, while one peer lies about some of them.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			dir, err := os.MkdirTemp("", "recoverd-demo-")
 			if err != nil {
 				return withCode(exitNoCreate, err)
 			}
-			d := &demo{dir: dir, out: cmd.OutOrStdout(), started: time.Now()}
+			d := &demo{dir: dir, out: cmd.OutOrStdout(), started: time.Now(), scene: hashedScene()}
+			if striped {
+				d.scene = stripedScene()
+			}
 			if keep {
 				defer d.say("everything is kept in %s", dir)
 			} else {
@@ -59,6 +67,7 @@ arrived without using the code that fetched it.`,
 		},
 	}
 	cmd.Flags().StringVar(&from, "from", "", "directory of the files; by default the Go installation's src, or else 5,000 generated files")
+	cmd.Flags().BoolVar(&striped, "striped", false, "erasure-coded blobs: four dead holders of fourteen, and a liar")
 	cmd.Flags().BoolVar(&keep, "keep", false, "keep the stores, the catalog and the state")
 	return cmd
 }
@@ -68,7 +77,30 @@ type demo struct {
 	dir     string
 	out     io.Writer
 	started time.Time
+	scene   demoScene
 	fleet   *demoFleet
+}
+
+// demoScene is what differs between the shows.
+type demoScene struct {
+	code      int // pieces that rebuild a blob; 0: blobs are whole
+	shards    uint32
+	owned     shards.Set // by the node
+	sources   string     // below the Go sources
+	generated int        // files, where there are no Go sources
+	members   func(*demoFleet, http.Handler) []demoMember
+	template  string   // of a peer, after its URL
+	args      []string // of the node
+	allowed   int      // blobs that may be fetched again after the kill
+	about     string   // said after the peers; empty: nothing
+	conclude  func(*demo, context.Context) error
+}
+
+func hashedScene() demoScene {
+	return demoScene{
+		shards: demoShards, owned: shards.Range(0, demoShards-1), sources: ".", generated: demoGenerated,
+		members: hashedMembers, template: "/{id}", allowed: demoConcurrency + demoGroup, conclude: (*demo).conclude,
+	}
 }
 
 func (d *demo) path(name string) string { return filepath.Join(d.dir, name) }
@@ -91,12 +123,15 @@ func (d *demo) run(ctx context.Context, from string) error {
 		return err
 	}
 	defer func() { _ = reader.Close() }()
-	if d.fleet, err = startDemoFleet(newBlobHandler(reader)); err != nil {
+	if d.fleet, err = startDemoFleet(newBlobHandler(reader), d.scene.members); err != nil {
 		return err
 	}
 	defer d.fleet.close()
 	for _, p := range d.fleet.peers {
 		d.say("peer %s at %s: %s", p.name, p.url, p.about)
+	}
+	if d.scene.about != "" {
+		d.say("%s", d.scene.about)
 	}
 	if err := d.killPartWay(ctx, blobs*2/5); err != nil {
 		return err
@@ -104,42 +139,42 @@ func (d *demo) run(ctx context.Context, from string) error {
 	if err := d.resume(ctx); err != nil {
 		return err
 	}
-	return d.conclude(ctx)
+	return d.scene.conclude(d, ctx)
 }
 
 // fill makes the store that the peers serve, the catalog, and the ownership.
 func (d *demo) fill(ctx context.Context, from string) (importResult, error) {
 	if from == "" {
-		from = goSources()
+		from = goSources(d.scene.sources)
 	}
 	if from == "" {
-		d.say("no Go sources here: generating %s files", humanize.Comma(demoGenerated))
+		d.say("no Go sources here: generating %s files", humanize.Comma(int64(d.scene.generated)))
 		from = d.path("generated")
-		if err := generateFiles(from, demoGenerated); err != nil {
+		if err := generateFiles(from, d.scene.generated); err != nil {
 			return importResult{}, err
 		}
 	}
 	d.say("importing %s", from)
 	imported, err := importFiles(ctx, importConfig{
-		From: from, Store: d.path("source"), Out: d.path("catalog.rsnap"), TotalShards: demoShards, Epoch: 1,
-		EndEpoch: recovery.EpochForever, Layout: "auto",
+		From: from, Store: d.path("source"), Out: d.path("catalog.rsnap"), TotalShards: d.scene.shards, Epoch: 1,
+		EndEpoch: recovery.EpochForever, Layout: "auto", Striped: d.scene.code,
 	})
 	if err != nil {
 		return imported, err
 	}
 	d.say("%s files are %s blobs (%s), on %d shards", humanize.Comma(int64(imported.Files)),
-		humanize.Comma(int64(imported.Build.Totals.Certified)), humanize.IBytes(imported.Build.Totals.CertifiedBytes), demoShards)
-	ownership := fmt.Sprintf("epoch: 1\ntotal_shards: %d\nowned: \"0-%d\"\n", demoShards, demoShards-1)
+		humanize.Comma(int64(imported.Build.Totals.Certified)), humanize.IBytes(imported.Build.Totals.CertifiedBytes), d.scene.shards)
+	ownership := fmt.Sprintf("epoch: 1\ntotal_shards: %d\nowned: %q\n", d.scene.shards, d.scene.owned)
 	return imported, os.WriteFile(d.path("ownership.yaml"), []byte(ownership), 0o600)
 }
 
-// goSources returns the sources of the Go installation, or "".
-func goSources() string {
+// goSources returns a part of the sources of the Go installation, or "".
+func goSources(part string) string {
 	root, err := exec.Command("go", "env", "GOROOT").Output()
 	if err != nil {
 		return ""
 	}
-	src := filepath.Join(strings.TrimSpace(string(root)), "src")
+	src := filepath.Join(strings.TrimSpace(string(root)), "src", part)
 	if info, err := os.Stat(src); err != nil || !info.IsDir() {
 		return ""
 	}
@@ -172,8 +207,9 @@ func (d *demo) node(ctx context.Context) (*exec.Cmd, error) {
 		"--store", d.path("node"), "--listen", "", "--min-free", "1", "--exit-when-complete", "--log-format", "json",
 		"--concurrency", strconv.Itoa(demoConcurrency), "--group-blobs", strconv.Itoa(demoGroup),
 	}
+	args = append(args, d.scene.args...)
 	for _, p := range d.fleet.peers {
-		args = append(args, "--peer", p.url+"/{id}")
+		args = append(args, "--peer", p.url+d.scene.template)
 	}
 	log, err := os.OpenFile(d.path("node.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
@@ -283,7 +319,7 @@ func (d *demo) conclude(ctx context.Context) error {
 		}
 		blobs, bytes = blobs+1, bytes+size
 	}
-	redone, allowed := d.fleet.redone(), demoConcurrency+demoGroup
+	redone, allowed := d.fleet.redone(), d.scene.allowed
 	d.say("every byte is verified against the catalog")
 	fmt.Fprintf(d.out, "\n  blobs verified   %s\n  bytes verified   %s\n  redone           %d after the kill (allowed: %d in flight + %d in a barrier group)\n  lies caught      %d told by one peer, 0 in the store\n",
 		humanize.Comma(int64(blobs)), humanize.IBytes(uint64(bytes)), redone, demoConcurrency, demoGroup, d.fleet.lies())

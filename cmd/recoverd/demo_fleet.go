@@ -10,8 +10,7 @@ import (
 	"time"
 )
 
-// demoFleet is three peers that serve one store: one as it should be, one slow,
-// and one that lies about some blobs.
+// demoFleet is peers that serve one store.
 type demoFleet struct {
 	peers []*demoPeer
 
@@ -28,16 +27,25 @@ type demoPeer struct {
 
 const demoDelay = 20 * time.Millisecond
 
-func startDemoFleet(blobs http.Handler) (*demoFleet, error) {
-	f := &demoFleet{whole: [2]map[string]bool{{}, {}}}
-	for _, p := range []struct {
-		name, about string
-		handler     http.Handler
-	}{
+// demoMember is a peer as it is meant to be.
+type demoMember struct {
+	name, about string
+	handler     http.Handler
+}
+
+// hashedMembers are three peers: one as it should be, one slow, and one that lies about
+// some blobs.
+func hashedMembers(f *demoFleet, blobs http.Handler) []demoMember {
+	return []demoMember{
 		{"1", "as it should be", f.counting(blobs)},
 		{"2", "slow, 20 ms an answer", slow(f.counting(blobs))},
 		{"3", "lies about one blob in eight", f.lying(blobs)},
-	} {
+	}
+}
+
+func startDemoFleet(blobs http.Handler, members func(*demoFleet, http.Handler) []demoMember) (*demoFleet, error) {
+	f := &demoFleet{whole: [2]map[string]bool{{}, {}}}
+	for _, p := range members(f, blobs) {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			f.close()

@@ -19,6 +19,7 @@ import (
 	"github.com/recoverd/recoverd/recovery/catalog/snapshot/transfer"
 	"github.com/recoverd/recoverd/recovery/statusapi"
 	"github.com/recoverd/recoverd/shards"
+	"github.com/recoverd/recoverd/syncer"
 )
 
 // verdict is how a look at one thing ended. The values are the words of JSON.
@@ -183,6 +184,10 @@ func (c *runConfig) filesFor() uint64 {
 	return uint64(2*c.Concurrency.most(c.ConcurrencyMax) + c.GroupBlobs + 200)
 }
 
+// stripedFilesFor is what comes on top with striped blobs: a draft for each owned shard
+// of each blob, and the connections that rebuilds read from.
+func (c *runConfig) stripedFilesFor(owned int) uint64 { return uint64(c.Concurrency.most(c.ConcurrencyMax)*owned) + 256 }
+
 func (d *doctor) files(ctx context.Context) {
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
@@ -192,6 +197,9 @@ func (d *doctor) files(ctx context.Context) {
 	need := d.cfg.filesFor()
 	if own, err := loadOwnership(ctx, d.cfg); err == nil {
 		need += uint64(own.Owned.Len()) // each shard's directory stays open
+		if p, err := d.cfg.placement(); err == nil && p == shards.Striped {
+			need += d.cfg.stripedFilesFor(own.Owned.Len())
+		}
 	}
 	if limit.Max < need {
 		d.add("open files", verdictFail, fmt.Sprintf("at most %s, a run may need %s", count(limit.Max), count(need)), "raise the limit (LimitNOFILE=), or lower --concurrency (with auto: --concurrency-max) or --group-blobs")
@@ -280,25 +288,33 @@ func askForSnapshots(ctx context.Context, base string) (list transfer.Document, 
 	return list, json.NewDecoder(io.LimitReader(response.Body, transfer.MaxDocument)).Decode(&list)
 }
 
-// knownBlob returns a certified blob of an owned shard that peers should have.
-func (d *doctor) knownBlob(ctx context.Context) (blob recovery.Blob, shard uint32, err error) {
+// knownPiece returns a certified blob of an owned shard that peers should have, or the
+// manifest of a striped one.
+func (d *doctor) knownPiece(ctx context.Context) (piece syncer.Piece, err error) {
 	own, err := loadOwnership(ctx, d.cfg)
 	if err != nil {
-		return blob, 0, err
+		return piece, err
 	}
 	r, err := openReading(ctx, d.cfg)
 	if err != nil {
-		return blob, 0, err
+		return piece, err
 	}
 	defer func() { err = errors.Join(err, r.Close()) }()
+	placement, err := d.cfg.placement()
+	if err != nil {
+		return piece, err
+	}
 	for row, err := range r.rows(ctx, recovery.Mark{}) {
 		if err != nil {
-			return blob, 0, err
+			return piece, err
 		}
-		home := shards.Home(row.ID, own.TotalShards)
-		if own.Owned.Contains(home) && unverifiable(&row.Blob) == "" {
-			return row.Blob, home, nil
+		if !placement.Concerns(row.ID, own.TotalShards, own.Owned) || unverifiable(placement, &row.Blob) != "" {
+			continue
 		}
+		if placement == shards.Striped { // which peer holds which pieces is not known
+			return syncer.Piece{Blob: row.Blob, Manifest: true}, nil
+		}
+		return syncer.Piece{Blob: row.Blob, Shard: shards.Home(row.ID, own.TotalShards)}, nil
 	}
-	return blob, 0, errors.New("no certified blob lies on an owned shard")
+	return piece, errors.New("no certified blob lies on an owned shard")
 }

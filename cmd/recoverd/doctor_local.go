@@ -10,7 +10,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/recoverd/recoverd/recovery"
-	"github.com/recoverd/recoverd/shards"
 	"github.com/recoverd/recoverd/syncer/store"
 )
 
@@ -37,8 +36,12 @@ func (d *doctor) facts(ctx context.Context) {
 	if err != nil {
 		return
 	}
+	placement, err := d.cfg.placement()
+	if err != nil {
+		return
+	}
 	prev := saved.Record.Progress
-	f := recovery.Facts{Ownership: own, Placement: shards.Hashed, Tip: joined(r, prev), LastRun: saved.LastRun, Note: saved.Note()}
+	f := recovery.Facts{Ownership: own, Placement: placement, Tip: joined(r, prev), LastRun: saved.LastRun, Note: saved.Note()}
 	f.Store, err = previewStore(ctx, d.cfg, recovery.PreviewStore(prev, f))
 	switch {
 	case errors.Is(err, store.ErrEmpty), errors.Is(err, store.ErrMissing):

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/recoverd/recoverd/syncer"
+	"github.com/recoverd/recoverd/syncer/erasure"
 	"github.com/recoverd/recoverd/syncer/peer"
 )
 
@@ -29,7 +30,7 @@ func plainClient(keys *tls.Config) *http.Client {
 
 // peers asks each one for the same blob.
 func (d *doctor) peers(ctx context.Context) {
-	blob, shard, err := d.knownBlob(ctx)
+	piece, err := d.knownPiece(ctx)
 	if err != nil {
 		d.add("peers", verdictWarn, "not asked: "+err.Error(), "")
 		return
@@ -43,7 +44,7 @@ func (d *doctor) peers(ctx context.Context) {
 		if err != nil {
 			continue // this too
 		}
-		d.peer(ctx, p, syncer.Piece{Blob: blob, Shard: shard})
+		d.peer(ctx, p, piece)
 		_ = p.Close() // only asked
 	}
 }
@@ -52,38 +53,44 @@ func (d *doctor) peer(ctx context.Context, p *openedPeer, piece syncer.Piece) {
 	ctx, cancel := context.WithTimeout(ctx, peerPatience)
 	defer cancel()
 	began := time.Now()
-	err := fetchOne(ctx, p, piece)
+	n, err := fetchOne(ctx, p, piece)
 	took := time.Since(began).Round(time.Millisecond)
-	name := p.Name()
+	name, what, bytes := p.Name(), "blob", piece.Blob.Size
+	if piece.Manifest {
+		what, bytes = "the manifest of blob", n
+	}
 	switch {
 	case errors.Is(err, errOtherBytes):
 		d.add("peer", verdictFail, fmt.Sprintf("%s: %v", name, err), "it lies or serves something else: take it off the list, and tell its operator")
 	case err != nil:
-		d.add("peer", verdictFail, fmt.Sprintf("%s: blob %v: %v", name, piece.Blob.ID, err), "is it up, is the template right, and should it have this blob?")
+		d.add("peer", verdictFail, fmt.Sprintf("%s: %s %v: %v", name, what, piece.Blob.ID, err), "is it up, is the template right, and should it have this blob?")
 	default:
-		d.ok("peer", "%s sent blob %v, %s, in %v", name, piece.Blob.ID, size(piece.Blob.Size), took)
+		d.ok("peer", "%s sent %s %v, %s, in %v", name, what, piece.Blob.ID, size(bytes), took)
 		d.clock(ctx, p, piece)
 	}
 }
 
 var errOtherBytes = errors.New("other bytes than the catalog promises")
 
-// fetchOne fetches a blob and hashes it.
-func fetchOne(ctx context.Context, p peer.Peer, piece syncer.Piece) error {
+// fetchOne fetches a blob, or a manifest, and hashes it.
+func fetchOne(ctx context.Context, p peer.Peer, piece syncer.Piece) (n int64, err error) {
 	body, err := p.Get(ctx, piece, peer.Resume{})
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer func() { _ = body.Close() }() // only read
+	limit, right := piece.Blob.Size, func(n int64) bool { return n == piece.Blob.Size }
+	if piece.Manifest { // whose digest is the id; the size that is known is the blob's
+		limit, right = erasure.MaxManifest, func(n int64) bool { return n <= erasure.MaxManifest }
+	}
 	h := sha256.New()
-	n, err := io.Copy(h, io.LimitReader(body, piece.Blob.Size+1))
-	if err != nil {
-		return err
+	if n, err = io.Copy(h, io.LimitReader(body, limit+1)); err != nil {
+		return n, err
 	}
-	if n != piece.Blob.Size || [32]byte(h.Sum(nil)) != piece.Blob.Digest {
-		return fmt.Errorf("%w (%d bytes of %d)", errOtherBytes, n, piece.Blob.Size)
+	if !right(n) || [32]byte(h.Sum(nil)) != piece.Blob.Digest {
+		return n, fmt.Errorf("%w (%d bytes)", errOtherBytes, n)
 	}
-	return nil
+	return n, nil
 }
 
 // maxSkew is how far two clocks may be apart before it is worth a word.

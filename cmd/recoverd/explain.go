@@ -74,7 +74,7 @@ func (v *explainVerb) find(ctx context.Context, id recovery.BlobID) (e explanati
 		if path == "" {
 			path = os.Getenv(envName("catalog"))
 		}
-		e = explainSaved(saved, id, lookInto(ctx, path, saved.Dir, id))
+		e = explainSaved(saved, id, lookInto(ctx, path, saved, id))
 		return ctx.Err()
 	})
 	return e, err
@@ -91,11 +91,11 @@ var errNoCatalog = errors.New("no catalog was given to look into: --catalog FILE
 
 // lookInto asks a catalog, which is proven first unless the saved progress was made
 // with it.
-func lookInto(ctx context.Context, path, stateDir string, id recovery.BlobID) (g glance) {
+func lookInto(ctx context.Context, path string, saved checkpoint.Description, id recovery.BlobID) (g glance) {
 	if path == "" {
 		return glance{err: errNoCatalog}
 	}
-	source, err := openAtRest(ctx, path, stateDir)
+	source, err := openAtRest(ctx, path, saved)
 	if err != nil {
 		return glance{err: err}
 	}
@@ -114,11 +114,16 @@ func lookInto(ctx context.Context, path, stateDir string, id recovery.BlobID) (g
 	return g
 }
 
-func openAtRest(ctx context.Context, path, stateDir string) (scannable, error) {
-	if isPostgres(path) {
-		return openPostgres(path)
+// openAtRest opens a catalog for the placement that the saved progress was made with.
+func openAtRest(ctx context.Context, path string, saved checkpoint.Description) (scannable, error) {
+	cfg := &runConfig{Catalog: path, StateDir: saved.Dir, Placement: shards.Hashed.String()}
+	if p := saved.Record.Progress; p != nil {
+		cfg.Placement = p.Fence.Placement.String()
 	}
-	return openFile(ctx, &runConfig{Catalog: path, StateDir: stateDir})
+	if isPostgres(path) {
+		return openPostgres(cfg)
+	}
+	return openFile(ctx, cfg)
 }
 
 // explainSaved explains from what was saved and from a catalog. What only a daemon

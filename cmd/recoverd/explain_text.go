@@ -107,6 +107,10 @@ func (t *table) holders(e explanation) {
 	if own > listedShards {
 		t.row("", "and %s more that are owned", count(own-listedShards))
 	}
+	if e.Manifest != nil {
+		t.row(label, "manifest: %s", storedText(e.Manifest))
+		label = ""
+	}
 	switch {
 	case foreign == 1 && own == 0:
 		t.row(label, "%d: not owned%s", e.Shards[0].Shard, epoch)

@@ -21,6 +21,7 @@ import (
 	"github.com/recoverd/recoverd/recovery/catalog/snapshot/transfer"
 	"github.com/recoverd/recoverd/recovery/statusapi"
 	"github.com/recoverd/recoverd/recovery/worker"
+	"github.com/recoverd/recoverd/shards"
 )
 
 // followed is the catalog that this node keeps by itself, in its state directory,
@@ -32,7 +33,9 @@ type followed struct {
 	dir    string
 	log    zerolog.Logger
 	source event.Source
-	began  chan struct{} // closed once the catalog is there
+	// placement is what the blobs have to fit.
+	placement shards.Placement
+	began     chan struct{} // closed once the catalog is there
 
 	mu      sync.Mutex
 	catalog *eventlog.Catalog
@@ -50,7 +53,7 @@ func (n *node) openFollowed(context.Context) error {
 		return withCode(exitConfig, err)
 	}
 	n.followed = &followed{
-		cfg: n.cfg, dir: catalogDir(n.cfg.StateDir), log: n.log, source: source, began: make(chan struct{}),
+		cfg: n.cfg, dir: catalogDir(n.cfg.StateDir), log: n.log, source: source, placement: n.placement, began: make(chan struct{}),
 		waits: errors.New("the catalog is being opened"),
 	}
 	n.catalog = n.followed
@@ -124,7 +127,7 @@ func (f *followed) Page(ctx context.Context, after recovery.Mark, rows []recover
 		return recovery.PageInfo{}, err
 	}
 	info, err := c.Page(ctx, after, rows)
-	return info, errors.Join(err, refuseRows(rows[:info.N]))
+	return info, errors.Join(err, refuseRows(f.placement, rows[:info.N]))
 }
 
 // PageSince implements catalog.Narrower.
@@ -134,7 +137,7 @@ func (f *followed) PageSince(ctx context.Context, since recovery.Bound, after re
 		return recovery.PageInfo{}, err
 	}
 	info, err := c.PageSince(ctx, since, after, rows)
-	return info, errors.Join(err, refuseRows(rows[:info.N]))
+	return info, errors.Join(err, refuseRows(f.placement, rows[:info.N]))
 }
 
 // Lookup implements catalog.Source.

@@ -20,6 +20,7 @@ import (
 	"github.com/recoverd/recoverd/recovery/catalog/snapshot"
 	"github.com/recoverd/recoverd/shards"
 	"github.com/recoverd/recoverd/syncer"
+	"github.com/recoverd/recoverd/syncer/erasure"
 	"github.com/recoverd/recoverd/syncer/store"
 	"github.com/recoverd/recoverd/syncer/store/fs"
 )
@@ -30,6 +31,37 @@ type importConfig struct {
 	TotalShards            uint32
 	Epoch, EndEpoch        uint32
 	Layout                 string
+	// Striped is how many pieces rebuild a blob, out of one a shard; 0: blobs stay
+	// whole.
+	Striped int
+}
+
+// code is how blobs are cut into pieces.
+func (c importConfig) code() erasure.Code { return erasure.Code{K: c.Striped, N: int(c.TotalShards)} }
+
+func (c importConfig) placement() shards.Placement {
+	if c.Striped > 0 {
+		return shards.Striped
+	}
+	return shards.Hashed
+}
+
+// validate refuses wrong usage.
+func (c importConfig) validate() error {
+	switch {
+	case c.From == "" || c.Store == "" || c.Out == "":
+		return withCode(exitUsage, errors.New("--from, --store and --out are required"))
+	case c.Striped < 0:
+		return withCode(exitUsage, fmt.Errorf("--striped is %d, want how many pieces rebuild a blob", c.Striped))
+	}
+	err := c.placement().CheckTotal(c.TotalShards)
+	if err == nil && c.Striped > 0 {
+		err = c.code().Validate()
+	}
+	if err != nil {
+		return withCode(exitUsage, fmt.Errorf("--striped %d, --total-shards %d: %w", c.Striped, c.TotalShards, err))
+	}
+	return nil
 }
 
 func newImportCommand() *cobra.Command {
@@ -40,11 +72,16 @@ func newImportCommand() *cobra.Command {
 		Long: `Put every regular file below a directory into a store under the SHA-256 of its
 bytes, and write a catalog of them and of --base. The catalog comes last: when
 it is there, everything in it that came from --from is stored and durable.
-Symbolic links are left out.`,
+Symbolic links are left out.
+
+With --striped K each file is cut into as many pieces as there are shards, one for
+each, of which any K rebuild it; its id is then the SHA-256 of its manifest, which
+holds the digests of the pieces and lies in <store>/manifest. Nodes run with
+--placement striped.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if cfg.From == "" || cfg.Store == "" || cfg.Out == "" {
-				return withCode(exitUsage, errors.New("--from, --store and --out are required"))
+			if err := cfg.validate(); err != nil {
+				return err
 			}
 			result, err := importFiles(cmd.Context(), cfg)
 			if err != nil {
@@ -62,6 +99,7 @@ Symbolic links are left out.`,
 	f.Uint32Var(&cfg.TotalShards, "total-shards", 100, "shards of the network")
 	f.Uint32Var(&cfg.Epoch, "epoch", 1, "epoch of the catalog")
 	f.Uint32Var(&cfg.EndEpoch, "end-epoch", recovery.EpochForever, "epoch in which the files' certification ends; by default never")
+	f.IntVar(&cfg.Striped, "striped", 0, "keep blobs as pieces, one on each of --total-shards (at most 256), any so many of which rebuild a blob; 0: whole")
 	f.StringVar(&cfg.Layout, "layout", "auto", "of a new store: flat, fanout or auto")
 	return cmd
 }
@@ -88,7 +126,7 @@ func (r importResult) String() string {
 // Out is not touched; what was stored stays, and is found by the next try.
 func importFiles(ctx context.Context, cfg importConfig) (importResult, error) {
 	result := importResult{Out: cfg.Out}
-	files, err := hashTree(ctx, cfg.From, &result)
+	files, err := hashTree(ctx, cfg, &result)
 	if err != nil {
 		return result, fmt.Errorf("read %s: %w", cfg.From, err)
 	}
@@ -125,14 +163,25 @@ type localFiles map[recovery.BlobID]localFile
 type localFile struct {
 	path string
 	size int64
+	// Of a striped one:
+	manifest *erasure.Manifest
+	encoded  []byte
 }
 
-func hashTree(ctx context.Context, root string, result *importResult) (localFiles, error) {
+// blob is the file as a catalog lists it.
+func (f localFile) blob(id recovery.BlobID) recovery.Blob {
+	if f.manifest != nil {
+		return erasure.BlobOf(f.encoded, f.size)
+	}
+	return recovery.Blob{ID: id, Size: f.size, Encoding: recovery.Raw, Digest: id}
+}
+
+func hashTree(ctx context.Context, cfg importConfig, result *importResult) (localFiles, error) {
 	files := localFiles{}
 	var mu sync.Mutex
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(runtime.GOMAXPROCS(0))
-	err := filepath.WalkDir(root, func(path string, d iofs.DirEntry, err error) error {
+	err := filepath.WalkDir(cfg.From, func(path string, d iofs.DirEntry, err error) error {
 		switch {
 		case err != nil:
 			return err
@@ -143,15 +192,19 @@ func hashTree(ctx context.Context, root string, result *importResult) (localFile
 			return nil
 		}
 		group.Go(func() error {
-			id, size, err := hashFile(path)
+			look := hashFile
+			if cfg.Striped > 0 {
+				look = cfg.splitFile
+			}
+			id, file, err := look(ctx, path)
 			if err != nil {
 				return err
 			}
 			mu.Lock()
 			defer mu.Unlock()
-			files[id] = localFile{path, size}
+			files[id] = file
 			result.Files++
-			result.Bytes += uint64(size)
+			result.Bytes += uint64(file.size)
 			return nil
 		})
 		return nil
@@ -159,22 +212,22 @@ func hashTree(ctx context.Context, root string, result *importResult) (localFile
 	return files, errors.Join(err, group.Wait())
 }
 
-func hashFile(path string) (id recovery.BlobID, size int64, err error) {
+func hashFile(_ context.Context, path string) (id recovery.BlobID, file localFile, err error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return id, 0, err
+		return id, file, err
 	}
 	defer func() { _ = f.Close() }()
 	h := sha256.New()
-	size, err = io.Copy(h, f)
+	size, err := io.Copy(h, f)
 	h.Sum(id[:0])
-	return id, size, err
+	return id, localFile{path: path, size: size}, err
 }
 
 func buildCatalog(ctx context.Context, cfg importConfig, files localFiles, path string) (snapshot.BuildResult, error) {
 	build := snapshot.BuildConfig{Epoch: cfg.Epoch, EndEpoch: cfg.EndEpoch}
 	for id, f := range files {
-		build.Blobs = append(build.Blobs, snapshot.NewBlob{ID: id, Size: f.size})
+		build.Blobs = append(build.Blobs, snapshot.NewBlob{ID: id, Size: f.size, Encoding: f.blob(id).Encoding})
 	}
 	if cfg.Base != "" {
 		base, err := snapshot.Open(cfg.Base)
@@ -182,6 +235,9 @@ func buildCatalog(ctx context.Context, cfg importConfig, files localFiles, path 
 			return snapshot.BuildResult{}, withCode(exitConfig, fmt.Errorf("base: %w", err))
 		}
 		defer func() { _ = base.Close() }()
+		if err := refuseMixed(ctx, cfg.placement(), base); err != nil {
+			return snapshot.BuildResult{}, withCode(exitConfig, err)
+		}
 		build.Base = base
 	}
 	built, err := snapshot.Build(ctx, build, path)
@@ -220,9 +276,6 @@ func (l localFiles) store(ctx context.Context, cfg importConfig, built snapshot.
 	if err != nil {
 		return withCode(exitConfig, err)
 	}
-	if cfg.TotalShards == 0 || cfg.TotalShards > shards.MaxTotal {
-		return withCode(exitUsage, fmt.Errorf("--total-shards is %d, want 1 to %d", cfg.TotalShards, shards.MaxTotal))
-	}
 	dest, err := fs.Open(fs.Config{
 		Root: cfg.Store, Create: true, Layout: layout, ExpectedPerShard: built.Totals.Certified / uint64(cfg.TotalShards),
 	})
@@ -231,32 +284,39 @@ func (l localFiles) store(ctx context.Context, cfg importConfig, built snapshot.
 	}
 	defer func() { err = errors.Join(err, dest.Close()) }()
 	owned := shards.Range(0, cfg.TotalShards-1)
-	request := recovery.StoreRequest{Network: built.Bound.Network, TotalShards: cfg.TotalShards, Placement: shards.Hashed, Owned: owned}
+	request := recovery.StoreRequest{Network: built.Bound.Network, TotalShards: cfg.TotalShards, Placement: cfg.placement(), Owned: owned}
 	if _, err := dest.Prepare(ctx, request); err != nil {
 		return withCode(exitConfig, err)
 	}
-	handler, err := syncer.New(syncer.Config{Store: dest, Fetcher: l})
+	config := syncer.Config{Store: dest, Fetcher: l}
+	if cfg.Striped > 0 {
+		config.Fetcher, config.Verifiers = stripedFiles(l), map[recovery.Encoding]syncer.Verifier{recovery.Striped: stripedFiles(l).verifier()}
+	}
+	handler, err := syncer.New(config)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, handler.Close()) }()
-	return l.syncAll(ctx, handler, recovery.Covers{Total: cfg.TotalShards, Owned: owned})
+	return l.syncAll(ctx, handler, cfg, recovery.Covers{Total: cfg.TotalShards, Owned: owned})
 }
 
-// importConcurrency is the number of files under way; it covers a barrier
-// group, so that groups are full.
+// importConcurrency is the number of pieces under way; it covers a barrier group, so
+// that groups are full.
 const importConcurrency = 2_000
 
-func (l localFiles) syncAll(ctx context.Context, handler *syncer.Handler, covers recovery.Covers) error {
+func (l localFiles) syncAll(ctx context.Context, handler *syncer.Handler, cfg importConfig, covers recovery.Covers) error {
 	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(importConcurrency)
+	pieces := 1
+	if cfg.Striped > 0 {
+		pieces = cfg.code().N + 1
+	}
+	group.SetLimit(max(importConcurrency/pieces, 8))
 	for id, f := range l {
 		if ctx.Err() != nil {
 			break
 		}
 		group.Go(func() error {
-			blob := recovery.Blob{ID: id, Size: f.size, Encoding: recovery.Raw, Digest: id}
-			outcome, err := handler.Sync(syncer.Request{Blob: blob, Covers: covers, Placement: shards.Hashed}).Wait(ctx)
+			outcome, err := handler.Sync(syncer.Request{Blob: f.blob(id), Covers: covers, Placement: cfg.placement()}).Wait(ctx)
 			if err == nil && outcome.Result == recovery.Cancelled {
 				err = fmt.Errorf("store %s: %s: %s", f.path, outcome.Reason, outcome.Err)
 			}

@@ -14,6 +14,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+
+	"github.com/recoverd/recoverd/shards"
 )
 
 // nginx is a running nginx over a directory.
@@ -98,6 +100,25 @@ func TestServersNginx(t *testing.T) {
 		must(t, append(f.args[:len(f.args):len(f.args)], "--peer", "http://"+n.address+template, "--exit-when-complete")...)
 		f.sameStore()
 	}
+}
+
+// A store of pieces behind a plain nginx: manifests and pieces lie where the template
+// says, and a shard that is not there is rebuilt.
+func TestServersNginxStriped(t *testing.T) {
+	f := newStripedFleet(t, 300, 100_000)
+	f.own("0-2,8")
+	if err := os.RemoveAll(f.path("gone")); err != nil {
+		t.Fatal(err)
+	}
+	n := startNginx(t, f.path("source"), "")
+	if err := os.Rename(f.path("source/1"), f.path("gone")); err != nil {
+		t.Fatal(err)
+	}
+	must(t, append(f.args[:len(f.args):len(f.args)], "--peer", "http://"+n.address+"/{shard}/{id}", "--exit-when-complete")...)
+	if err := os.Rename(f.path("gone"), f.path("source/1")); err != nil {
+		t.Fatal(err)
+	}
+	f.samePieces(shards.SetOf(0, 1, 2, 8))
 }
 
 // cutter passes TCP on to a server, and cuts each connection off after so many bytes of

@@ -33,7 +33,7 @@ type peerConfig struct {
 }
 
 func (c *peerConfig) register(f *pflag.FlagSet) {
-	f.StringArrayVar(&c.Peers, "peer", nil, "URL template of a peer, e.g. http://10.0.0.7:8080/{shard}/{id}; also {id_base64url}, {aa}, {piece}; or s3://bucket/{id}?endpoint=URL&region=NAME (repeatable, at least one)")
+	f.StringArrayVar(&c.Peers, "peer", nil, "URL template of a peer, e.g. http://10.0.0.7:8080/{shard}/{id}; also {id_base64url}, {aa}, {piece} (for the manifest of a striped blob {shard} and {piece} are the word manifest); or s3://bucket/{id}?endpoint=URL&region=NAME (repeatable, at least one)")
 	f.StringArrayVar(&c.PeerCAs, "peer-ca", nil, "PEM file of who signs the certificates of https peers; HOST[:PORT]=FILE for one of them (repeatable; read again when it changes, as the next three)")
 	f.StringArrayVar(&c.PeerCerts, "peer-cert", nil, "PEM file of the certificate that https peers are shown, with its chain; HOST[:PORT]=FILE for one of them (repeatable)")
 	f.StringArrayVar(&c.PeerKeys, "peer-key", nil, "PEM file of its key; HOST[:PORT]=FILE for one of them (repeatable)")

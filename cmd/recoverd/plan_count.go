@@ -59,6 +59,10 @@ type counting struct {
 }
 
 func (p *runPlan) count(ctx context.Context, cfg *runConfig, r *reading, l *look, stderr io.Writer) error {
+	placement, err := cfg.placement()
+	if err != nil {
+		return withCode(exitConfig, err)
+	}
 	inventory, closer, err := openInventory(ctx, cfg, r.tip.Network, p.Ownership)
 	if err != nil {
 		return err
@@ -74,7 +78,7 @@ func (p *runPlan) count(ctx context.Context, cfg *runConfig, r *reading, l *look
 		if err != nil {
 			return fmt.Errorf("read the catalog: %w", err)
 		}
-		if !shards.Hashed.Concerns(row.ID, p.Ownership.TotalShards, p.Ownership.Owned) {
+		if !placement.Concerns(row.ID, p.Ownership.TotalShards, p.Ownership.Owned) {
 			continue
 		}
 		if err := c.take(ctx, row); err != nil {

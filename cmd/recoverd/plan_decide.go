@@ -11,6 +11,7 @@ import (
 	"github.com/recoverd/recoverd/checkpoint"
 	"github.com/recoverd/recoverd/recovery"
 	"github.com/recoverd/recoverd/shards"
+	"github.com/recoverd/recoverd/syncer/erasure"
 	"github.com/recoverd/recoverd/syncer/store"
 	storefs "github.com/recoverd/recoverd/syncer/store/fs"
 )
@@ -38,8 +39,12 @@ func planRun(ctx context.Context, cfg *runConfig, stderr io.Writer) (p *runPlan,
 	if saved.InUse {
 		p.Notes = append(p.Notes, "a daemon is running: this is as of its last save")
 	}
+	placement, err := cfg.placement()
+	if err != nil {
+		return nil, withCode(exitConfig, err)
+	}
 	prev := saved.Record.Progress
-	f := recovery.Facts{Ownership: own, Placement: shards.Hashed, Tip: joined(r, prev), LastRun: saved.LastRun, Note: saved.Note()}
+	f := recovery.Facts{Ownership: own, Placement: placement, Tip: joined(r, prev), LastRun: saved.LastRun, Note: saved.Note()}
 	report, err := previewStore(ctx, cfg, recovery.PreviewStore(prev, f))
 	switch {
 	case errors.Is(err, store.ErrEmpty), errors.Is(err, store.ErrMissing):
@@ -112,8 +117,13 @@ func openInventory(ctx context.Context, cfg *runConfig, network string, own shar
 	if err != nil {
 		return nil, nil, withCode(exitConfig, err)
 	}
-	inventory, err := reader.Inventory(storefs.Config{Root: cfg.Store}, recovery.StoreRequest{
-		Network: network, TotalShards: own.TotalShards, Placement: shards.Hashed, Owned: own.Owned,
+	placement, err := cfg.placement()
+	if err != nil {
+		return nil, nil, errors.Join(withCode(exitConfig, err), reader.Close())
+	}
+	sizes := &erasure.Sizes{Local: reader}
+	inventory, err := reader.Inventory(storefs.Config{Root: cfg.Store, PieceSize: sizes.Of}, recovery.StoreRequest{
+		Network: network, TotalShards: own.TotalShards, Placement: placement, Owned: own.Owned,
 	})
 	if err != nil {
 		return nil, nil, errors.Join(withCode(exitConfig, fmt.Errorf("look into the store: %w", err)), reader.Close())

@@ -33,7 +33,7 @@ type reading struct {
 // daemon has its log.
 func openReading(ctx context.Context, cfg *runConfig) (*reading, error) {
 	if cfg.Events != "" || cfg.Catalog == "" {
-		r, err := openSnapshots(ctx, catalogDir(cfg.StateDir))
+		r, err := openSnapshots(ctx, cfg)
 		if err == nil || cfg.Catalog == "" || !errors.Is(err, errNoSnapshot) {
 			return r, withCode(exitConfig, err)
 		}
@@ -41,7 +41,7 @@ func openReading(ctx context.Context, cfg *runConfig) (*reading, error) {
 	var source scannable
 	var err error
 	if isPostgres(cfg.Catalog) {
-		source, err = openPostgres(cfg.Catalog)
+		source, err = openPostgres(cfg)
 	} else {
 		source, err = openFile(ctx, cfg)
 	}
@@ -60,7 +60,12 @@ func openReading(ctx context.Context, cfg *runConfig) (*reading, error) {
 var errNoSnapshot = errors.New("the catalog that follows events has made no snapshot yet, and its log is the daemon's")
 
 // openSnapshots opens the newest state that a followed catalog's snapshots hold.
-func openSnapshots(ctx context.Context, dir string) (*reading, error) {
+func openSnapshots(ctx context.Context, cfg *runConfig) (*reading, error) {
+	placement, err := cfg.placement()
+	if err != nil {
+		return nil, err
+	}
+	dir := catalogDir(cfg.StateDir)
 	if _, err := os.Stat(dir); err != nil {
 		return nil, fmt.Errorf("%w: %w", errNoSnapshot, err)
 	}
@@ -94,7 +99,7 @@ func openSnapshots(ctx context.Context, dir string) (*reading, error) {
 			Bound: sum.Bound, Blobs: sum.Totals.Certified, Bytes: sum.Totals.Bytes(), Ancestors: state.Header().Ancestors,
 		},
 		rows: func(ctx context.Context, after recovery.Mark) iter.Seq2[recovery.Row, error] {
-			return scanRows(ctx, scans.Scan(), after)
+			return scanRows(ctx, placement, scans.Scan(), after)
 		},
 		note:   fmt.Sprintf("as of the newest snapshot of the followed catalog, position %d; events after it are not looked at", best.Position()),
 		Closer: state,
@@ -113,7 +118,7 @@ func compareUint(a, b uint64) int {
 
 // scanRows yields what a scan does, after a mark, and refuses what nothing here
 // could judge.
-func scanRows(ctx context.Context, scan *snapshot.Scan, after recovery.Mark) iter.Seq2[recovery.Row, error] {
+func scanRows(ctx context.Context, placement shards.Placement, scan *snapshot.Scan, after recovery.Mark) iter.Seq2[recovery.Row, error] {
 	return func(yield func(recovery.Row, error) bool) {
 		if after.End() {
 			return
@@ -123,7 +128,7 @@ func scanRows(ctx context.Context, scan *snapshot.Scan, after recovery.Mark) ite
 		for end := false; err == nil && !end; {
 			var n int
 			if n, end, err = scan.Fill(ctx, rows); err == nil {
-				err = refuseRows(rows[:n])
+				err = refuseRows(placement, rows[:n])
 			}
 			for _, row := range rows[:n] {
 				if err == nil && !yield(row, nil) {
@@ -140,6 +145,13 @@ func scanRows(ctx context.Context, scan *snapshot.Scan, after recovery.Mark) ite
 // openMarked opens a store for reading and makes sure that it was made for these
 // blobs. One without marker was not made by recoverd, and may be right.
 func openMarked(ctx context.Context, cfg *runConfig, network string, own shards.Ownership) (*fs.Reader, error) {
+	placement, err := cfg.placement()
+	if err == nil {
+		err = placement.CheckTotal(own.TotalShards)
+	}
+	if err != nil {
+		return nil, withCode(exitConfig, err)
+	}
 	r, err := fs.OpenReader(ctx, cfg.Store)
 	if err != nil {
 		return nil, withCode(exitConfig, err)
@@ -152,8 +164,8 @@ func openMarked(ctx context.Context, cfg *runConfig, network string, own shards.
 		err = fmt.Errorf("the store %s was made for network %q, the catalog is of %q", cfg.Store, m.Network, network)
 	case m.TotalShards != own.TotalShards:
 		err = fmt.Errorf("the store %s was made for %d shards in total, the ownership says %d", cfg.Store, m.TotalShards, own.TotalShards)
-	case m.Placement != shards.Hashed:
-		err = fmt.Errorf("the store %s is %v, and only whole blobs can be proven", cfg.Store, m.Placement)
+	case m.Placement != placement:
+		err = fmt.Errorf("the store %s is %v: it needs --placement %v", cfg.Store, m.Placement, m.Placement)
 	}
 	if err != nil {
 		return nil, errors.Join(withCode(exitConfig, err), r.Close())

@@ -30,6 +30,7 @@ type runConfig struct {
 	Ownership        string
 	OwnershipToken   string // path
 	Store            string
+	Placement        string
 	StoreCreate      bool
 	Layout           string
 	Durability       string
@@ -70,6 +71,7 @@ func (c *runConfig) register(f *pflag.FlagSet) {
 	f.StringVar(&c.Ownership, "ownership", "", "YAML or JSON file that says which shards this node owns, or the http:// or https:// URL of such a document (required)")
 	f.StringVar(&c.OwnershipToken, "ownership-token-file", "", "file with the bearer token that is sent to the URL of --ownership, in one line; read again for every look")
 	f.StringVar(&c.Store, "store", "", "directory of the blobs, <store>/<shard>/<id> (required)")
+	f.StringVar(&c.Placement, "placement", "hashed", "how the network keeps blobs: hashed (whole, each on one shard) or striped (erasure-coded, a piece on every shard)")
 	f.BoolVar(&c.StoreCreate, "store-create", true, "make the store and its shard directories while no progress claims them")
 	f.StringVar(&c.Layout, "layout", "auto", "of a new store: flat, fanout (a directory for each first two hex digits), or auto")
 	f.StringVar(&c.Durability, "durability", "auto", "how blobs are made durable: syncfs, fdatasync, or auto, which chooses for each volume by what its flushes take")

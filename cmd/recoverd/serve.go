@@ -4,19 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	iofs "io/fs"
 	"net"
 	"net/http"
 	"os"
-	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/recoverd/recoverd/recovery"
 	"github.com/recoverd/recoverd/recovery/catalog/snapshot/archive"
 	"github.com/recoverd/recoverd/recovery/catalog/snapshot/transfer"
-	"github.com/recoverd/recoverd/shards"
 	"github.com/recoverd/recoverd/syncer/store/fs"
 )
 
@@ -31,8 +27,10 @@ func newServeCommand() *cobra.Command {
 		Long: `Serve GET and HEAD, with Range and a strong ETag, for every blob of a store:
 
   /<id>                 any blob; the shard follows from the store's marker
-  /<shard>/<id>         a blob of one shard
+  /<shard>/<id>         a blob of one shard, or the piece that it holds of a striped one
   /<shard>/<aa>/<id>    the same, by its first two hex digits
+  /manifest/<id>        the manifest of a striped blob (a shard called "manifest")
+  /pieces/<piece>/<id>  a piece of a striped blob by its number, or "manifest"
 
 and for the snapshots of a directory (of a daemon: <state-dir>/catalog):
 
@@ -40,7 +38,7 @@ and for the snapshots of a directory (of a daemon: <state-dir>/catalog):
   /snapshots/<file>     one file
 
 Both are only read; a daemon may be filling them. For another node:
---peer http://this-host:8080/{id} --snapshot-peer http://this-host:8080`,
+--peer http://this-host:8080/{shard}/{id} --snapshot-peer http://this-host:8080`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if cfg.store == "" && cfg.snapshots == "" {
@@ -134,63 +132,4 @@ func serveHTTP(ctx context.Context, l net.Listener, handler http.Handler) error 
 		return err
 	}
 	return nil
-}
-
-// blobHandler answers for the blobs of one store. An id is the digest of the
-// bytes, so it is also a strong ETag that never goes stale.
-type blobHandler struct{ store *fs.Reader }
-
-func newBlobHandler(store *fs.Reader) http.Handler {
-	h := blobHandler{store}
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /{id}", h.serve)
-	mux.HandleFunc("GET /{shard}/{id}", h.serve)
-	mux.HandleFunc("GET /{shard}/{aa}/{id}", h.serve)
-	return mux
-}
-
-func (h blobHandler) serve(w http.ResponseWriter, r *http.Request) {
-	id, shard, err := h.address(r)
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusBadRequest)
-		return
-	}
-	f, _, err := h.store.Open(shard, id)
-	switch {
-	case errors.Is(err, iofs.ErrNotExist):
-		http.Error(w, "there is no such blob here", http.StatusNotFound)
-		return
-	case err != nil: // a path or a fault of this machine, which is not the peer's business
-		http.Error(w, "the blob cannot be read", http.StatusInternalServerError)
-		return
-	}
-	defer func() { _ = f.Close() }()
-	w.Header().Set("ETag", `"`+id.String()+`"`)
-	w.Header().Set("Content-Type", "application/octet-stream")
-	w.Header().Set("X-Content-Type-Options", "nosniff")
-	w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
-	http.ServeContent(w, r, "", time.Time{}, f)
-}
-
-// address reads the blob's id and shard from the path.
-func (h blobHandler) address(r *http.Request) (recovery.BlobID, uint32, error) {
-	id, err := recovery.ParseBlobID(r.PathValue("id"))
-	if err != nil {
-		return id, 0, err
-	}
-	if aa := r.PathValue("aa"); aa != "" && aa != id.String()[:2] {
-		return id, 0, fmt.Errorf("%.20q is not the beginning of the id", aa)
-	}
-	if text := r.PathValue("shard"); text != "" {
-		n, err := strconv.ParseUint(text, 10, 32)
-		if err != nil || n >= shards.MaxTotal {
-			return id, 0, fmt.Errorf("%.20q is not a shard", text)
-		}
-		return id, uint32(n), nil
-	}
-	marker, ok := h.store.Marker()
-	if !ok {
-		return id, 0, errors.New("this store has no marker that tells its shards: ask for /<shard>/<id>")
-	}
-	return id, shards.Home(id, marker.TotalShards), nil
 }

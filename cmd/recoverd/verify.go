@@ -37,12 +37,12 @@ func newVerifyCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "verify --store DIR --catalog FILE --ownership FILE [--state-dir DIR]",
 		Short: "Read and hash everything that should be stored, and say what is not as it should be",
-		Long: `Read every certified blob of the owned shards from the disk and hash it. What is
-missing, has the wrong size, is rotten (the right name, other bytes), is no regular
+		Long: `Read every certified blob of the owned shards from the disk and hash it; of striped
+blobs, every owned piece and the manifest, which holds their digests. What is has the wrong size, is rotten (the right name, other bytes), is no regular
 file or cannot be read is listed. Nothing is changed, and a daemon may be at work.
 
---store, --catalog, --ownership and --state-dir are those of ` + "`recoverd run`" + `; they are
-also taken from its --config file and from the environment. A catalog that follows
+--store, --catalog, --ownership, --placement and --state-dir are those of
+` + "`recoverd run`" + `; they are also taken from its --config file and from the environment. A catalog that follows
 events is taken from its newest snapshots in the state directory.
 
 With a state directory (or --resume FILE) a verification that was ended goes on
@@ -87,7 +87,7 @@ and the ownership do not fit together.`,
 
 // sharedFlags are the flags of `run` that verbs which only read take too.
 func sharedFlags() []string {
-	return []string{"config", "state-dir", "catalog", "ownership", "ownership-token-file", "store"}
+	return []string{"config", "state-dir", "catalog", "ownership", "ownership-token-file", "store", "placement"}
 }
 
 // registerShared gives a verb those flags.
@@ -165,6 +165,9 @@ func (o *verifyOptions) run(ctx context.Context, cfg *runConfig, stdout, stderr 
 		opts: o, catalog: catalog, reader: reader, keeper: o.keeper(cfg), report: newVerifyReport(stdout, o.output, reader),
 		audit: o.auditOf(reader, own, max(own.Epoch, catalog.tip.Epoch)), stderr: stderr, stateDir: cfg.StateDir,
 	}
+	if v.audit.Placement, err = cfg.placement(); err != nil {
+		return withCode(exitConfig, err)
+	}
 	if o.repair {
 		client, err := statusapi.Dial(ctx, cfg.StateDir)
 		if err != nil {
@@ -178,7 +181,7 @@ func (o *verifyOptions) run(ctx context.Context, cfg *runConfig, stdout, stderr 
 
 func (o *verifyOptions) auditOf(reader *fs.Reader, own shards.Ownership, epoch uint32) audit.Config {
 	return audit.Config{
-		Store: reader, Placement: shards.Hashed, TotalShards: own.TotalShards, Owned: own.Owned, Epoch: epoch,
+		Store: reader, TotalShards: own.TotalShards, Owned: own.Owned, Epoch: epoch,
 		Concurrency: o.concurrency, BytesPerSecond: int64(o.bwlimit), Uncache: fs.Uncache,
 	}
 }

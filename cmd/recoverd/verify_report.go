@@ -31,19 +31,21 @@ func newVerifyReport(out io.Writer, format string, reader *fs.Reader) *verifyRep
 
 // findingView is a finding in JSON. Of a stray there are only shard and error.
 type findingView struct {
-	Kind  audit.Kind       `json:"finding"`
-	Shard uint32           `json:"shard"`
-	ID    *recovery.BlobID `json:"id"`
-	Path  string           `json:"path,omitempty"`
-	Want  int64            `json:"want,omitempty"`
-	Have  *int64           `json:"have,omitempty"`
-	Err   string           `json:"error,omitempty"`
+	Kind  audit.Kind `json:"finding"`
+	Shard uint32     `json:"shard"`
+	// Manifest: it is about the blob's manifest, and shard means nothing.
+	Manifest bool             `json:"manifest,omitempty"`
+	ID       *recovery.BlobID `json:"id"`
+	Path     string           `json:"path,omitempty"`
+	Want     int64            `json:"want,omitempty"`
+	Have     *int64           `json:"have,omitempty"`
+	Err      string           `json:"error,omitempty"`
 }
 
 func (r *verifyReport) finding(f audit.Finding) error {
-	view := findingView{Kind: f.Kind, Shard: f.Shard, Err: f.Err}
+	view := findingView{Kind: f.Kind, Shard: f.Shard, Manifest: f.Manifest, Err: f.Err}
 	if f.Kind != audit.Stray {
-		view.ID, view.Path = &f.ID, r.reader.Path(f.Shard, f.ID)
+		view.ID, view.Path = &f.ID, r.reader.Path(f.Place(), f.ID)
 	}
 	if f.Kind == audit.WrongSize {
 		view.Want, view.Have = f.Want, &f.Have

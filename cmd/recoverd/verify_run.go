@@ -15,6 +15,7 @@ import (
 	"github.com/recoverd/recoverd/recovery/statusapi"
 	"github.com/recoverd/recoverd/shards"
 	"github.com/recoverd/recoverd/syncer/audit"
+	"github.com/recoverd/recoverd/syncer/store"
 	"github.com/recoverd/recoverd/syncer/store/fs"
 )
 
@@ -50,7 +51,7 @@ func (v *verification) keyOf(cfg *runConfig, own shards.Ownership) verifyKey {
 		path = cfg.Store
 	}
 	k := verifyKey{
-		Catalog: v.catalog.tip.Bound, Store: path, TotalShards: own.TotalShards, Owned: own.Owned, Epoch: own.Epoch, Repair: v.opts.repair,
+		Catalog: v.catalog.tip.Bound, Store: path, Placement: v.audit.Placement, TotalShards: own.TotalShards, Owned: own.Owned, Epoch: own.Epoch, Repair: v.opts.repair,
 	}
 	if m, ok := v.reader.Marker(); ok {
 		k.Marker = m.ID.String()
@@ -128,6 +129,11 @@ func (v *verification) absentShards(owned shards.Set) (shards.Set, error) {
 		}
 	}
 	set := shards.SetOf(absent...)
+	if manifests, err := v.reader.HasShard(store.Manifests); err != nil {
+		return set, err
+	} else if v.opts.repair && v.audit.Placement == shards.Striped && owned.Len() > 0 && !manifests {
+		return set, withCode(exitConfig, errors.New("the directory of the manifests is not there: is its disk mounted? Nothing was handed to the daemon"))
+	}
 	if len(absent) > 0 && v.opts.repair {
 		return set, withCode(exitConfig, fmt.Errorf("shard %s has no directory: is its disk mounted? Nothing was handed to the daemon, which makes a shard that is meant to be new by itself", set))
 	}

@@ -20,7 +20,7 @@ import (
 
 const (
 	verifyStateFile = "verify.json"
-	verifyVersion   = 1
+	verifyVersion   = 2
 	maxVerifyFile   = 16 << 20 // bytes
 	maxVerifyListed = 10_000   // findings that are kept; further ones are counted
 	verifySaveEvery = time.Second
@@ -41,13 +41,14 @@ type verifyState struct {
 
 // verifyKey is what a verification is of. Another one begins anew.
 type verifyKey struct {
-	Catalog     recovery.Bound `json:"catalog"`
-	Store       string         `json:"store"`
-	Marker      string         `json:"marker"`
-	TotalShards uint32         `json:"total_shards"`
-	Owned       shards.Set     `json:"owned"`
-	Epoch       uint32         `json:"epoch"`
-	Repair      bool           `json:"repair"`
+	Catalog     recovery.Bound   `json:"catalog"`
+	Store       string           `json:"store"`
+	Marker      string           `json:"marker"`
+	Placement   shards.Placement `json:"placement"`
+	TotalShards uint32           `json:"total_shards"`
+	Owned       shards.Set       `json:"owned"`
+	Epoch       uint32           `json:"epoch"`
+	Repair      bool             `json:"repair"`
 }
 
 // verifySums counts what was looked at, and what became of it.
@@ -176,6 +177,8 @@ func (o verifyKey) differs(n verifyKey) string {
 		return fmt.Sprintf("the catalog was %s and is %s", o.Catalog, n.Catalog)
 	case o.Store != n.Store || o.Marker != n.Marker:
 		return fmt.Sprintf("it was of another store (%s)", o.Store)
+	case o.Placement != n.Placement:
+		return fmt.Sprintf("--placement was %v and is %v", o.Placement, n.Placement)
 	case o.TotalShards != n.TotalShards || !o.Owned.Equal(n.Owned) || o.Epoch != n.Epoch:
 		return "the ownership has changed"
 	case o.Repair != n.Repair:

@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/recoverd/recoverd/recovery"
+	"github.com/recoverd/recoverd/shards"
 	"github.com/recoverd/recoverd/syncer/audit"
 )
 
@@ -316,7 +317,7 @@ func TestVerifyGoesOnAfterAKill(t *testing.T) {
 func TestVerifyDoesNotBelieveADamagedMark(t *testing.T) {
 	f := recovered(t, 40, 600)
 	kept := f.path("kept.json")
-	good, err := encodeVerifyState(&verifyState{Version: verifyVersion, Mark: recovery.MarkAt(f.someBlob(30)), Sums: verifySums{Wrong: map[audit.Kind]uint64{}}})
+	good, err := encodeVerifyState(&verifyState{Version: verifyVersion, Of: verifyKey{Placement: shards.Hashed}, Mark: recovery.MarkAt(f.someBlob(30)), Sums: verifySums{Wrong: map[audit.Kind]uint64{}}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/recoverd/recoverd/recovery/worker"
 	"github.com/recoverd/recoverd/shards"
 	"github.com/recoverd/recoverd/syncer"
+	"github.com/recoverd/recoverd/syncer/erasure"
 	"github.com/recoverd/recoverd/syncer/peer"
 	"github.com/recoverd/recoverd/syncer/store"
 	"github.com/recoverd/recoverd/syncer/store/fs"
@@ -32,6 +33,7 @@ type node struct {
 	catalog    scannable
 	followed   *followed // nil unless the catalog follows events
 	keeper     *keeper
+	placement  shards.Placement
 	layout     store.Layout
 	durability fs.Durability
 	store      *watchedStore
@@ -75,6 +77,9 @@ func (n *node) close() error {
 // checkConfig turns words into values and proves the limits, before anything is
 // opened.
 func (n *node) checkConfig(context.Context) (err error) {
+	if n.placement, err = n.cfg.placement(); err != nil {
+		return withCode(exitConfig, err)
+	}
 	if n.layout, err = store.ParseLayout(n.cfg.Layout); err != nil {
 		return withCode(exitConfig, err)
 	}
@@ -100,7 +105,7 @@ func (n *node) checkConfig(context.Context) (err error) {
 
 func (n *node) machineConfig() recovery.Config {
 	return recovery.Config{
-		Placement: shards.Hashed, Slots: n.cfg.Concurrency.number, BytesInFlight: int64(n.cfg.BytesInFlight),
+		Placement: n.placement, Slots: n.cfg.Concurrency.number, BytesInFlight: int64(n.cfg.BytesInFlight),
 		ParkAfter: n.cfg.ParkAfter, ParkedRetry: n.cfg.ParkedRetry, FollowInterval: n.cfg.FollowInterval,
 	}
 }
@@ -129,13 +134,15 @@ func checkpointCode(err error) error {
 }
 
 func (n *node) openStore(ctx context.Context) error {
+	sizes := &erasure.Sizes{}
 	s, err := fs.Open(fs.Config{
 		Root: n.cfg.Store, Create: n.cfg.StoreCreate, Layout: n.layout, MinFree: uint64(n.cfg.MinFree), Durability: n.durability,
-		ExpectedPerShard: n.expectedPerShard(ctx),
+		ExpectedPerShard: n.expectedPerShard(ctx), PieceSize: sizes.Of,
 	})
 	if err != nil {
 		return storeCode(err)
 	}
+	sizes.Local = s // which is not asked anything before it is prepared
 	n.store = &watchedStore{Store: s}
 	n.closeLater(n.store)
 	return nil
@@ -150,7 +157,13 @@ func storeCode(err error) error {
 }
 
 func (n *node) openSyncer(context.Context) error {
-	handler, err := syncer.New(syncer.Config{Store: n.store, Fetcher: n.pool, Barrier: syncer.BarrierConfig{Blobs: n.cfg.GroupBlobs}})
+	fetcher, verifiers, err := n.stripedFetcher()
+	if err != nil {
+		return withCode(exitConfig, err)
+	}
+	handler, err := syncer.New(syncer.Config{
+		Store: n.store, Fetcher: fetcher, Verifiers: verifiers, Barrier: syncer.BarrierConfig{Blobs: n.cfg.GroupBlobs},
+	})
 	if err != nil {
 		return withCode(exitConfig, err)
 	}

@@ -25,6 +25,9 @@ type Explanation struct {
 	// OwnershipEpoch is that of the ownership the shards are of; null: unknown.
 	OwnershipEpoch *uint32          `json:"ownership_epoch"`
 	Shards         []ExplainedShard `json:"shards"` // those that hold a piece
+	// Manifest says that the manifest of a striped blob is stored; null: not known, or
+	// it has none.
+	Manifest *bool `json:"manifest"`
 	// State is settled, not_certified, expired, not_owned, not_reached, unknown, or
 	// that of the entry: waiting, fetching, flushing, retrying or parked. Why is a
 	// sentence.
@@ -135,15 +138,20 @@ func (w *Worker) explainShards(ctx context.Context, s recovery.Standing, e *Expl
 	if row == nil || s.Run == 0 || w.cfg.Pieces == nil || w.cfg.Syncer.Flying(e.ID) {
 		return
 	}
+	has := func(p syncer.Piece) *bool {
+		stored, err := w.cfg.Pieces.Has(ctx, p)
+		if err != nil {
+			return nil
+		}
+		return &stored
+	}
 	for i := range e.Shards {
-		at := &e.Shards[i]
-		if !at.Owned {
-			continue
+		if at := &e.Shards[i]; at.Owned {
+			at.Stored = has(syncer.Piece{Blob: row.Blob, Shard: at.Shard, Index: placement.PieceOf(e.ID, at.Shard, covers.Total)})
 		}
-		piece := syncer.Piece{Blob: row.Blob, Shard: at.Shard, Index: placement.PieceOf(e.ID, at.Shard, covers.Total)}
-		if stored, err := w.cfg.Pieces.Has(ctx, piece); err == nil { // else it stays unknown
-			at.Stored = &stored
-		}
+	}
+	if row.Encoding == recovery.Striped && covers.Owned.Len() > 0 {
+		e.Manifest = has(syncer.Piece{Blob: row.Blob, Manifest: true})
 	}
 }
 
@@ -165,13 +173,16 @@ func explainState(s recovery.Standing, e Explanation, row *recovery.Row) (state,
 	case !s.Settled(*row):
 		return "not_reached", explainNotReached(s, *row)
 	}
-	return "settled", explainSettled(e.Shards)
+	return "settled", explainSettled(e)
 }
 
 // explainSettled compares what was claimed with what is there now.
-func explainSettled(shards []ExplainedShard) string {
+func explainSettled(e Explanation) string {
 	why := "it was settled, and it is stored"
-	for _, shard := range shards {
+	if e.Manifest != nil && !*e.Manifest {
+		return "it was settled, and its manifest is not there now: repair it, and find out who took it away"
+	}
+	for _, shard := range e.Shards {
 		switch {
 		case !shard.Owned:
 		case shard.Stored == nil:

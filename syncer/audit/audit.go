@@ -14,8 +14,9 @@ import (
 	"github.com/recoverd/recoverd/shards"
 )
 
-// Store opens pieces. Errors wrap fs.ErrNotExist where nothing is there, and
-// store.ErrIrregular where no regular file is. It is called by many goroutines.
+// Store opens pieces, and manifests in the place of store.Manifests. Errors wrap
+// fs.ErrNotExist where nothing is there, and store.ErrIrregular where no regular file
+// is. It is called by many goroutines.
 type Store interface {
 	Open(shard uint32, id recovery.BlobID) (*os.File, int64, error)
 }
@@ -23,8 +24,9 @@ type Store interface {
 // Config says what an audit looks at, and how fast.
 type Config struct {
 	Store Store
-	// Placement, TotalShards and Owned say which pieces this node holds. Only whole
-	// blobs can be proven: Placement is shards.Hashed.
+	// Placement, TotalShards and Owned say which pieces this node holds. Whole blobs
+	// are proven by their digest; pieces of striped ones by the digests in the stored
+	// manifest, and that by the blob's id.
 	Placement   shards.Placement
 	TotalShards uint32
 	Owned       shards.Set
@@ -62,13 +64,14 @@ func (c Config) withDefaults() Config {
 func (c Config) Validate() error {
 	c = c.withDefaults()
 	top, some := c.Owned.Max()
+	total := c.Placement.CheckTotal(c.TotalShards)
 	switch {
 	case c.Store == nil:
 		return fmt.Errorf("%w: there is no store", ErrConfig)
-	case c.Placement != shards.Hashed:
-		return fmt.Errorf("%w: pieces placed %v cannot be proven one by one", ErrConfig, c.Placement)
-	case c.TotalShards == 0 || c.TotalShards > shards.MaxTotal:
-		return fmt.Errorf("%w: %d shards in total", ErrConfig, c.TotalShards)
+	case c.Placement != shards.Hashed && c.Placement != shards.Striped:
+		return fmt.Errorf("%w: %v", ErrConfig, c.Placement)
+	case total != nil:
+		return fmt.Errorf("%w: %w", ErrConfig, total)
 	case some && top >= c.TotalShards:
 		return fmt.Errorf("%w: shard %d of %d", ErrConfig, top, c.TotalShards)
 	case c.Concurrency < 1 || c.Concurrency > maxConcurrency:
@@ -84,7 +87,7 @@ type Checked struct {
 	ID recovery.BlobID
 	// Expired: its end epoch has come, and it was not read.
 	Expired bool
-	// Pieces and Bytes are what was read.
+	// Pieces and Bytes are what was read, manifests included.
 	Pieces   int
 	Bytes    int64
 	Findings []Finding

@@ -189,12 +189,12 @@ func TestRunEnds(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cfg := s.config()
 	cfg.BytesPerSecond = 1 // the first chunk is free; the rest would take minutes
-	rows[60].Size = 1 << 20
-	if err := os.WriteFile(filepath.Join(s.dir, rows[60].ID.String()), make([]byte, 1<<20), 0o600); err != nil {
+	rows[90].Size = 1 << 20
+	if err := os.WriteFile(filepath.Join(s.dir, rows[90].ID.String()), make([]byte, 1<<20), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	err := Run(ctx, cfg, yielding(rows, nil), func(c Checked) error {
-		if c.ID == rows[50].ID { // three read at a time: the large one comes later
+		if c.ID == rows[50].ID { // at most 27 are under way ahead of it: the large one comes later
 			cancel()
 		}
 		return nil
@@ -207,8 +207,9 @@ func TestRunEnds(t *testing.T) {
 func TestConfigIsChecked(t *testing.T) {
 	s, _ := newShelf(t, 0)
 	for name, change := range map[string]func(*Config){
-		"no store": func(c *Config) { c.Store = nil }, "striped": func(c *Config) { c.Placement = shards.Striped },
-		"no shards": func(c *Config) { c.TotalShards = 0 }, "a shard too many": func(c *Config) { c.Owned = shards.SetOf(1) },
+		"no store": func(c *Config) { c.Store = nil }, "no placement": func(c *Config) { c.Placement = 0 },
+		"striped too far": func(c *Config) { c.Placement, c.TotalShards = shards.Striped, shards.MaxStriped+1 },
+		"no shards":       func(c *Config) { c.TotalShards = 0 }, "a shard too many": func(c *Config) { c.Owned = shards.SetOf(1) },
 		"readers": func(c *Config) { c.Concurrency = 257 }, "bytes": func(c *Config) { c.BytesPerSecond = -1 },
 	} {
 		cfg := s.config()
@@ -224,10 +225,17 @@ type lists map[uint32][]recovery.BlobID
 
 func (l lists) Shards() (numbers []uint32, err error) {
 	for n := range l {
-		numbers = append(numbers, n)
+		if n != store.Manifests {
+			numbers = append(numbers, n)
+		}
 	}
 	slices.Sort(numbers)
 	return numbers, nil
+}
+
+func (l lists) HasShard(shard uint32) (bool, error) {
+	_, there := l[shard]
+	return there, nil
 }
 
 func (l lists) List(_ context.Context, shard uint32, from recovery.BlobID, _ int, ids []recovery.BlobID) ([]recovery.BlobID, recovery.Mark, error) {
@@ -235,7 +243,7 @@ func (l lists) List(_ context.Context, shard uint32, from recovery.BlobID, _ int
 	for _, id := range l[shard] {
 		switch {
 		case id.Compare(from) < 0:
-		case len(ids) == int(shard)+1:
+		case len(ids) == min(int(shard), 5)+1:
 			return ids, recovery.MarkAt(id), nil
 		default:
 			ids = append(ids, id)

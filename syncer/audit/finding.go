@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/recoverd/recoverd/recovery"
+	"github.com/recoverd/recoverd/syncer/store"
 )
 
 // Kind says what is wrong with a piece.
@@ -43,9 +44,12 @@ func Needless() []Kind { return []Kind{NotCertified, NotOwned, Misplaced, Stray}
 
 // Finding is one piece that is not as it should be.
 type Finding struct {
-	Kind  Kind            `json:"finding"`
-	Shard uint32          `json:"shard"`
-	ID    recovery.BlobID `json:"id"`
+	Kind  Kind   `json:"finding"`
+	Shard uint32 `json:"shard"`
+	// Manifest: it is about the blob's manifest, or the directory of the manifests,
+	// and Shard means nothing.
+	Manifest bool            `json:"manifest,omitempty"`
+	ID       recovery.BlobID `json:"id"`
 	// Want and Have are sizes in bytes, set where they differ.
 	Want int64 `json:"want,omitempty"`
 	Have int64 `json:"have,omitempty"`
@@ -53,6 +57,22 @@ type Finding struct {
 	Err string `json:"error,omitempty"`
 	// Denied: this process may not read it. That says nothing about its bytes.
 	Denied bool `json:"denied,omitempty"`
+}
+
+// Place is the directory that the finding is about: a shard's, or store.Manifests.
+func (f Finding) Place() uint32 {
+	if f.Manifest {
+		return store.Manifests
+	}
+	return f.Shard
+}
+
+// about makes a finding about a place.
+func about(kind Kind, place uint32) Finding {
+	if place == store.Manifests {
+		return Finding{Kind: kind, Manifest: true}
+	}
+	return Finding{Kind: kind, Shard: place}
 }
 
 // Mendable reports whether fetching the piece again and replacing what is there

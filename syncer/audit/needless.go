@@ -8,12 +8,16 @@ import (
 	"slices"
 
 	"github.com/recoverd/recoverd/recovery"
+	"github.com/recoverd/recoverd/shards"
+	"github.com/recoverd/recoverd/syncer/store"
 )
 
 // Listing tells what is in a store.
 type Listing interface {
 	// Shards returns the shards whose directories are there, rising.
 	Shards() ([]uint32, error)
+	// HasShard reports whether a directory is there, of store.Manifests too.
+	HasShard(shard uint32) (bool, error)
 	// List returns the lowest ids of a shard's pieces not below from, rising and at
 	// most limit, and up to where that is all there is.
 	List(ctx context.Context, shard uint32, from recovery.BlobID, limit int, ids []recovery.BlobID) ([]recovery.BlobID, recovery.Mark, error)
@@ -34,13 +38,15 @@ func FindNeedless(ctx context.Context, cfg Config, from Listing, rows iter.Seq2[
 	if err := cfg.Validate(); err != nil {
 		return err
 	}
-	numbers, err := from.Shards()
+	numbers, err := placesIn(cfg, from)
 	if err != nil {
 		return fmt.Errorf("list the store: %w", err)
 	}
 	for _, shard := range numbers {
 		err := from.Strays(ctx, shard, func(path, kind string) error {
-			return report(Finding{Kind: Stray, Shard: shard, Err: fmt.Sprintf("%s is a %s", path, kind)})
+			f := about(Stray, shard)
+			f.Err = fmt.Sprintf("%s is a %s", path, kind)
+			return report(f)
 		})
 		if err != nil {
 			return err
@@ -54,6 +60,19 @@ func FindNeedless(ctx context.Context, cfg Config, from Listing, rows iter.Seq2[
 	defer stop()
 	s.next = next
 	return s.run(ctx, report)
+}
+
+// placesIn lists the directories of a store that hold pieces or manifests, rising.
+func placesIn(cfg Config, from Listing) ([]uint32, error) {
+	numbers, err := from.Shards()
+	if err != nil || cfg.Placement != shards.Striped {
+		return numbers, err
+	}
+	there, err := from.HasShard(store.Manifests)
+	if there {
+		numbers = append(numbers, store.Manifests)
+	}
+	return numbers, err
 }
 
 // sieve holds the listings of all shards against the catalog, one stretch of ids
@@ -113,7 +132,9 @@ func (s *sieve) run(ctx context.Context, report func(Finding) error) error {
 		for _, piece := range batch {
 			kind, err := s.judge(piece)
 			if err == nil && kind != "" {
-				err = report(Finding{Kind: kind, Shard: piece.shard, ID: piece.id})
+				f := about(kind, piece.shard)
+				f.ID = piece.id
+				err = report(f)
 			}
 			if err != nil {
 				return err
@@ -130,10 +151,11 @@ func (s *sieve) run(ctx context.Context, report func(Finding) error) error {
 // judge says why a piece need not be stored; empty: it should be. Pieces come in
 // rising order.
 func (s *sieve) judge(p stored) (Kind, error) {
-	if !s.cfg.Owned.Contains(p.shard) {
+	switch {
+	case p.shard == store.Manifests:
+	case !s.cfg.Owned.Contains(p.shard):
 		return NotOwned, nil
-	}
-	if !slices.Contains(s.cfg.Placement.Holders(nil, p.id, s.cfg.TotalShards, s.cfg.Owned), p.shard) {
+	case !slices.Contains(s.cfg.Placement.Holders(nil, p.id, s.cfg.TotalShards, s.cfg.Owned), p.shard):
 		return Misplaced, nil
 	}
 	for s.rows != rowEnd && (s.rows == rowNone || s.row.ID.Compare(p.id) < 0) {

@@ -29,14 +29,15 @@ const allPeers = ^peerSet(0)
 
 // board holds the conditions of a pool's peers and chooses among them.
 type board struct {
-	mu      sync.Mutex
-	members []*member
-	liars   liars
-	hedging hedging
-	verdict chan struct{} // closed when a trial may be over; nil: nobody waits for one
-	version uint64        // of the health; grows
-	seen    uint64        // version that the last Changed returned for
-	changed chan struct{} // closed when version grows
+	mu       sync.Mutex
+	members  []*member
+	liars    liars
+	holdings holdings
+	hedging  hedging
+	verdict  chan struct{} // closed when a trial may be over; nil: nobody waits for one
+	version  uint64        // of the health; grows
+	seen     uint64        // version that the last Changed returned for
+	changed  chan struct{} // closed when version grows
 }
 
 func newBoard(cfg Config, peers []Peer) *board {
@@ -63,6 +64,7 @@ func (b *board) serve(s *stream, proven bool) {
 	now := time.Now()
 	b.update(s.member, func(c *condition) {
 		c.end(now, try{began: s.began, answered: s.answered, held: s.held, bytes: s.bytes})
+		b.holdings.note(now, s.member.index, s.piece, nil)
 		b.hedging.waited(now, false, s.answered.Sub(s.began))
 		b.hedging.waited(now, true, s.pace.longest)
 		if proven {
@@ -77,6 +79,7 @@ func (b *board) fail(s *stream, err error) *Error {
 	now, failed := time.Now(), asError(err)
 	b.update(s.member, func(c *condition) {
 		c.end(now, try{began: s.began, answered: s.answered, err: failed})
+		b.holdings.note(now, s.member.index, s.piece, failed)
 		switch {
 		case failed.Reason == recovery.WrongBytes:
 			b.liars.remember(now, lie{s.member.index, s.piece.Blob.ID})

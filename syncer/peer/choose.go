@@ -8,9 +8,11 @@ import (
 
 // rank orders candidates; the least is asked.
 type rank struct {
-	trusted              int // negative: how often it was doubted, where that counts
-	liar, trial, suspect bool
-	cost                 uint64
+	trusted     int // negative: how often it was doubted, where that counts
+	liar, trial bool
+	holds       holds
+	suspect     bool
+	cost        uint64
 }
 
 func (r rank) less(o rank) bool {
@@ -21,6 +23,8 @@ func (r rank) less(o rank) bool {
 		return o.liar
 	case r.trial != o.trial:
 		return o.trial
+	case r.holds != o.holds:
+		return r.holds < o.holds
 	case r.suspect != o.suspect:
 		return o.suspect
 	}
@@ -33,6 +37,7 @@ func (b *board) rankOf(now time.Time, m *member, p syncer.Piece, inFlight int) r
 	return rank{
 		liar:    b.liars.knows(now, lie{m.index, p.Blob.ID}),
 		trial:   c.trial && inFlight > 0,
+		holds:   b.holdings.knows(now, m.index, p),
 		suspect: c.score.suspect(now),
 		cost:    c.score.cost(now, SizeOf(p), inFlight),
 	}
@@ -93,7 +98,8 @@ func (b *board) rival(p syncer.Piece, tried peerSet) *member {
 		if c.state == Resting {
 			return nil
 		}
-		if c.trial || c.doubts > 0 || c.score.suspect(now) || b.liars.knows(now, lie{m.index, p.Blob.ID}) {
+		if c.trial || c.doubts > 0 || c.score.suspect(now) || b.liars.knows(now, lie{m.index, p.Blob.ID}) ||
+			b.holdings.knows(now, m.index, p) == holdsNot {
 			tried |= m.set()
 		}
 	}

@@ -56,8 +56,10 @@
 //
 // Of the usable peers not yet asked for the piece, in this order: those not
 // known to have sent wrong bytes for this id; those not on trial with a request
-// under way; those that served at least half of their recent tries; the least
-// expected cost; the order configured. The cost is the expected time of the
+// under way; for pieces of striped blobs, those that lately served others of the same
+// shard, and last those that lately lacked one; those that served at least half of
+// their recent tries; the least expected cost; the order configured. The cost is the
+// expected time of the
 // transfer, in powers of two, times the requests in flight and one: equal peers
 // share the load, and a slow one gets a smaller share. Estimates fade with a
 // half-life of 30 s, so no judgement is for ever.

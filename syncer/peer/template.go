@@ -27,6 +27,8 @@ const MaxTemplate = 2048
 //	{shard}         the number of the shard that is to hold the piece
 //	{piece}         the number of the piece; 0 is the whole blob
 //
+// For the manifest of a striped blob the last two are the word "manifest", so that
+// http://peer/{shard}/{id} fits a plain web server over a store's root.
 // One of the first two must be there. What a placeholder stands for needs no
 // escaping in a URL, and cannot leave its path segment. User info in the URL
 // becomes an Authorization header; neither it nor the query is ever shown.
@@ -249,9 +251,9 @@ func expand(parts []part, p syncer.Piece, raw bool) string {
 		case "aa":
 			b = append(b, p.Blob.ID.String()[:2]...)
 		case "shard":
-			b = strconv.AppendUint(b, uint64(p.Shard), 10)
+			b = appendNumber(b, p, p.Shard)
 		case "piece":
-			b = strconv.AppendUint(b, uint64(p.Index), 10)
+			b = appendNumber(b, p, p.Index)
 		default:
 			if raw {
 				b = append(b, part.raw...)
@@ -261,4 +263,12 @@ func expand(parts []part, p syncer.Piece, raw bool) string {
 		}
 	}
 	return string(b)
+}
+
+// appendNumber writes a piece's number, or what stands for it in a manifest's URL.
+func appendNumber(b []byte, p syncer.Piece, n uint32) []byte {
+	if p.Manifest {
+		return append(b, "manifest"...)
+	}
+	return strconv.AppendUint(b, uint64(n), 10)
 }

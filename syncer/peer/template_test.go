@@ -50,6 +50,27 @@ func TestTemplateExpand(t *testing.T) {
 	}
 }
 
+// A manifest lies beside the shards, and has no number.
+func TestTemplateOfAManifest(t *testing.T) {
+	p := testPiece(t)
+	p.Shard, p.Index, p.Manifest = 0, 0, true
+	for text, want := range map[string]string{
+		"http://h/{shard}/{id}":         "http://h/manifest/" + idHex,
+		"http://h/{shard}/{aa}/{id}":    "http://h/manifest/ab/" + idHex,
+		"http://h/p/{piece}?id={id}":    "http://h/p/manifest?id=" + idHex,
+		"http://h/{id}?piece={piece}":   "http://h/" + idHex + "?piece=manifest",
+		"http://h/blobs/{id_base64url}": "http://h/blobs/qwAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA_z4",
+	} {
+		tmpl, err := peer.ParseTemplate(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := tmpl.Expand(p).String(); got != want {
+			t.Errorf("%s: %s, want %s", text, got, want)
+		}
+	}
+}
+
 func TestTemplateRefused(t *testing.T) {
 	for _, c := range []struct{ text, why string }{
 		{"http://h/blobs", "neither {id} nor {id_base64url}"},

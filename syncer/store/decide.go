@@ -42,7 +42,7 @@ type Found struct {
 	// Flat and Fanout: a shard's directory holds what looks like a piece of that
 	// layout. They are looked for only where there is no marker.
 	Flat, Fanout bool
-	// Shards holds every owned shard whose directory is there.
+	// Shards holds every place (Places) whose directory is there.
 	Shards map[uint32]FoundShard
 }
 
@@ -59,11 +59,11 @@ type Plan struct {
 	MakeRoot  bool
 	WriteRoot bool
 	Root      RootMarker
-	Shards    []PlannedShard // every owned shard, in rising order
+	Shards    []PlannedShard // every place (Places), in rising order
 	Report    recovery.StoreReport
 }
 
-// PlannedShard is one owned shard and what it lacks.
+// PlannedShard is one owned shard, or the manifests' directory, and what it lacks.
 type PlannedShard struct {
 	Marker  ShardMarker
 	MakeDir bool
@@ -94,13 +94,14 @@ func Decide(req recovery.StoreRequest, policy Policy, found Found, newID func() 
 // contradicts itself.
 func CheckRequest(req recovery.StoreRequest) error {
 	top, some := req.Owned.Max()
+	total := req.Placement.CheckTotal(req.TotalShards)
 	switch {
 	case req.Network == "":
 		return fmt.Errorf("%w: the store was asked for no network", recovery.ErrMisconfigured)
 	case req.Placement != shards.Hashed && req.Placement != shards.Striped:
 		return fmt.Errorf("%w: the store was asked for %s", recovery.ErrMisconfigured, req.Placement)
-	case req.TotalShards == 0 || req.TotalShards > shards.MaxTotal:
-		return fmt.Errorf("%w: the store was asked for %d shards in total", recovery.ErrMisconfigured, req.TotalShards)
+	case total != nil:
+		return fmt.Errorf("%w: the store was asked for %w", recovery.ErrMisconfigured, total)
 	case some && top >= req.TotalShards:
 		return fmt.Errorf("%w: the store was asked for shard %d of %d", recovery.ErrMisconfigured, top, req.TotalShards)
 	}
@@ -174,11 +175,11 @@ func checkRoot(m RootMarker, req recovery.StoreRequest, policy Policy) error {
 func decideShards(plan *Plan, req recovery.StoreRequest, policy Policy, found Found, newID func() MarkerID) error {
 	var gone, unmade, wiped []uint32
 	plan.Report.Foreign = plan.Root.Foreign
-	for shard := range req.Owned.All() {
+	for shard := range Places(req.Placement, req.Owned) {
 		seen, there := found.Shards[shard]
 		switch {
 		case there:
-		case req.Claimed.Contains(shard) && !policy.Adopt:
+		case claims(req, shard) && !policy.Adopt:
 			gone = append(gone, shard)
 		case !policy.Create:
 			unmade = append(unmade, shard)
@@ -187,7 +188,10 @@ func decideShards(plan *Plan, req recovery.StoreRequest, policy Policy, found Fo
 		if err != nil {
 			return err
 		}
-		if s.Write {
+		switch {
+		case s.Write && shard == Manifests:
+			plan.Report.ManifestsWiped = true
+		case s.Write:
 			wiped = append(wiped, shard)
 		}
 		plan.Shards = append(plan.Shards, s)
@@ -195,12 +199,20 @@ func decideShards(plan *Plan, req recovery.StoreRequest, policy Policy, found Fo
 	}
 	switch {
 	case len(gone) > 0:
-		return fmt.Errorf("%w: shard %s has no directory, but progress claims that it is filled: is its disk mounted?", ErrMissing, shards.SetOf(gone...))
+		return fmt.Errorf("%w: %s is not there, but progress claims that it is filled: is its disk mounted?", ErrMissing, placesText(gone))
 	case len(unmade) > 0:
-		return fmt.Errorf("%w: shard %s has no directory yet, and the store may not make it (--store-create=false)", ErrMissing, shards.SetOf(unmade...))
+		return fmt.Errorf("%w: %s is not there yet, and the store may not make it (--store-create=false)", ErrMissing, placesText(unmade))
 	}
 	plan.Report.Wiped = shards.SetOf(wiped...)
 	return nil
+}
+
+// claims reports whether progress says that a directory is filled.
+func claims(req recovery.StoreRequest, shard uint32) bool {
+	if shard == Manifests {
+		return req.Claimed.Len() > 0
+	}
+	return req.Claimed.Contains(shard)
 }
 
 func decideShard(shard uint32, seen FoundShard, there bool, root RootMarker, policy Policy, newID func() MarkerID) (PlannedShard, error) {
@@ -208,13 +220,13 @@ func decideShard(shard uint32, seen FoundShard, there bool, root RootMarker, pol
 	switch {
 	case m == nil:
 	case m.Shard != shard:
-		return PlannedShard{}, fmt.Errorf("%w: the directory of shard %d holds the marker of shard %d: were two disks swapped?",
-			recovery.ErrMisconfigured, shard, m.Shard)
+		return PlannedShard{}, fmt.Errorf("%w: %s holds the marker of %s: were two disks swapped?",
+			recovery.ErrMisconfigured, Place(shard), Place(m.Shard))
 	case m.Root == root.ID:
 		return PlannedShard{Marker: *m, Foreign: m.Foreign || root.Foreign}, nil
 	case !policy.Adopt:
-		return PlannedShard{}, fmt.Errorf("%w: the directory of shard %d belongs to the store %s, this one is %s (`recoverd store accept` takes it over)",
-			recovery.ErrMisconfigured, shard, m.Root, root.ID)
+		return PlannedShard{}, fmt.Errorf("%w: %s belongs to the store %s, this one is %s (`recoverd store accept` takes it over)",
+			recovery.ErrMisconfigured, Place(shard), m.Root, root.ID)
 	}
 	foreign := there && !seen.Empty
 	return PlannedShard{

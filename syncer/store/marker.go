@@ -72,7 +72,7 @@ type ShardMarker struct {
 	Version int      `json:"version"`
 	ID      MarkerID `json:"id"`
 	Root    MarkerID `json:"root"`
-	Shard   uint32   `json:"shard"`
+	Shard   uint32   `json:"shard"` // or Manifests
 	// Foreign: the directory held pieces before the marker was made.
 	Foreign bool `json:"foreign,omitempty"`
 }
@@ -127,7 +127,7 @@ func DecodeShard(data []byte) (m ShardMarker, err error) {
 		err = errors.New("it has no id")
 	case m.Root == MarkerID{}:
 		err = errors.New("it names no root")
-	case m.Shard >= shards.MaxTotal:
+	case m.Shard >= shards.MaxTotal && m.Shard != Manifests:
 		err = fmt.Errorf("shard is %d", m.Shard)
 	}
 	if err != nil {

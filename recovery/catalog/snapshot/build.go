@@ -15,10 +15,20 @@ import (
 var ErrBuild = errors.New("snapshot: cannot build")
 
 // NewBlob is a content-addressed blob to put into a catalog: its id is the
-// SHA-256 of its bytes.
+// SHA-256 of its bytes, or of its manifest.
 type NewBlob struct {
 	ID   recovery.BlobID
-	Size int64 // bytes
+	Size int64 // bytes, also of a striped one
+	// Encoding is recovery.Raw, the default, or recovery.Striped.
+	Encoding recovery.Encoding
+}
+
+// encoding is what the zero value stands for too.
+func (n NewBlob) encoding() recovery.Encoding {
+	if n.Encoding == 0 {
+		return recovery.Raw
+	}
+	return n.Encoding
 }
 
 // BuildConfig says which state to build.
@@ -112,11 +122,17 @@ func (b *builder) sortBlobs() error {
 		if n.Size < 0 {
 			return fmt.Errorf("%w: blob %v has %d bytes", ErrBuild, n.ID, n.Size)
 		}
+		if e := n.encoding(); e != recovery.Raw && e != recovery.Striped {
+			return fmt.Errorf("%w: blob %v is %v, whose id is not a digest", ErrBuild, n.ID, e)
+		}
+		if i > 0 && n.ID == blobs[i-1].ID && n.encoding() != blobs[i-1].encoding() {
+			return fmt.Errorf("%w: blob %v is both %v and %v", ErrBuild, n.ID, blobs[i-1].encoding(), n.encoding())
+		}
 		if i > 0 && n.ID == blobs[i-1].ID && n.Size != blobs[i-1].Size {
 			return fmt.Errorf("%w: blob %v has both %d and %d bytes", ErrBuild, n.ID, blobs[i-1].Size, n.Size)
 		}
 	}
-	b.cfg.Blobs = slices.Compact(blobs)
+	b.cfg.Blobs = slices.CompactFunc(blobs, func(x, y NewBlob) bool { return x.ID == y.ID })
 	return nil
 }
 
@@ -210,9 +226,9 @@ func agrees(n NewBlob, old *Blob) error {
 		return nil
 	case old.Invalidated != 0:
 		return fmt.Errorf("%w: blob %v was invalidated at position %d", ErrBuild, n.ID, old.Invalidated)
-	case old.Encoding != recovery.Raw || old.Size != n.Size || old.Digest != n.ID:
-		return fmt.Errorf("%w: blob %v is raw, of %d bytes; in the base it is %v, of %d bytes, with digest %x",
-			ErrBuild, n.ID, n.Size, old.Encoding, old.Size, old.Digest)
+	case old.Encoding != n.encoding() || old.Size != n.Size || old.Digest != n.ID:
+		return fmt.Errorf("%w: blob %v is %v, of %d bytes; in the base it is %v, of %d bytes, with digest %x",
+			ErrBuild, n.ID, n.encoding(), n.Size, old.Encoding, old.Size, old.Digest)
 	}
 	return nil
 }
@@ -267,7 +283,7 @@ func (b *builder) write(ctx context.Context, w *Writer) error {
 	}
 	err := weave(ctx, blobs, len(b.blobs), w.Blob, func(i int) *Blob {
 		n := b.blobs[i]
-		return &Blob{Blob: recovery.Blob{ID: n.ID, Size: n.Size, Encoding: recovery.Raw, Digest: n.ID}}
+		return &Blob{Blob: recovery.Blob{ID: n.ID, Size: n.Size, Encoding: n.encoding(), Digest: n.ID}}
 	})
 	if err == nil {
 		err = weave(ctx, regs, len(b.regs), w.Registration, func(i int) *Registration { return &b.regs[i] })

@@ -118,7 +118,7 @@ func TestBuildChangesNothing(t *testing.T) {
 func TestBuildKeepsTables(t *testing.T) {
 	s := golden()
 	added := recovery.BlobID{0xff}
-	next, res := build(t, BuildConfig{Base: open(t, s.write(t)), Blobs: []NewBlob{{added, 1}, {s.blobs[1].ID, 1 << 40}}})
+	next, res := build(t, BuildConfig{Base: open(t, s.write(t)), Blobs: []NewBlob{{ID: added, Size: 1}, {ID: s.blobs[1].ID, Size: 1 << 40}}})
 	if res.Added != 2 { // the deleted registration of the second blob comes back
 		t.Errorf("result %+v", res)
 	}
@@ -137,19 +137,39 @@ func TestBuildKeepsTables(t *testing.T) {
 	}
 }
 
+// A striped blob is listed with its own size, and with its manifest's digest.
+func TestBuildStriped(t *testing.T) {
+	striped := nb(3, 300)
+	striped.Encoding = recovery.Striped
+	base, _ := build(t, BuildConfig{Network: "net", Blobs: []NewBlob{striped}})
+	got, err := readAll(base)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := recovery.Blob{ID: striped.ID, Size: 300, Encoding: recovery.Striped, Digest: striped.ID}
+	if len(got.blobs) != 1 || got.blobs[0].Blob != want {
+		t.Errorf("listed as %+v", got.blobs)
+	}
+	if _, res := build(t, BuildConfig{Base: base, Blobs: []NewBlob{striped}}); res.Kept != 1 {
+		t.Errorf("built again: %+v", res)
+	}
+}
+
 func TestBuildRefuses(t *testing.T) {
 	s := golden()
 	base := open(t, s.write(t))
 	one := []NewBlob{nb(1, 10)}
 	for name, c := range map[string]BuildConfig{
 		"two sizes":      {Blobs: []NewBlob{nb(1, 10), nb(1, 11)}},
+		"two encodings":  {Blobs: []NewBlob{nb(1, 10), {ID: nb(1, 10).ID, Size: 10, Encoding: recovery.Striped}}},
+		"no digest":      {Blobs: []NewBlob{{Size: 10, Encoding: recovery.Walrus}}},
 		"negative size":  {Blobs: []NewBlob{nb(1, -1)}},
 		"other network":  {Base: base, Network: "other", Blobs: one},
 		"epoch back":     {Base: base, Epoch: 6, Blobs: one},
 		"already over":   {Base: base, EndEpoch: 7, Blobs: one},
-		"other size":     {Base: base, Blobs: []NewBlob{{s.blobs[0].ID, 1}}},
-		"other encoding": {Base: base, Blobs: []NewBlob{{s.blobs[2].ID, 300}}},
-		"invalidated":    {Base: base, Blobs: []NewBlob{{s.blobs[4].ID, 5}}},
+		"other size":     {Base: base, Blobs: []NewBlob{{ID: s.blobs[0].ID, Size: 1}}},
+		"other encoding": {Base: base, Blobs: []NewBlob{{ID: s.blobs[2].ID, Size: 300}}},
+		"invalidated":    {Base: base, Blobs: []NewBlob{{ID: s.blobs[4].ID, Size: 5}}},
 	} {
 		path := filepath.Join(t.TempDir(), "x")
 		if _, err := Build(t.Context(), c, path); !errors.Is(err, ErrBuild) {

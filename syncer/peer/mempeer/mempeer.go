@@ -32,8 +32,9 @@ type Peer struct {
 }
 
 type key struct {
-	id    recovery.BlobID
-	index uint32
+	id       recovery.BlobID
+	index    uint32
+	manifest bool
 }
 
 type content struct {
@@ -49,17 +50,26 @@ func New(name string) *Peer { return &Peer{name: name, pieces: make(map[key]cont
 // Put makes the peer serve these bytes for a piece, in place of what it had. It
 // keeps the slice; the caller must not change it any more.
 func (p *Peer) Put(id recovery.BlobID, index uint32, bytes []byte) {
+	p.put(key{id: id, index: index}, bytes)
+}
+
+// PutManifest is Put for the manifest of a striped blob.
+func (p *Peer) PutManifest(id recovery.BlobID, bytes []byte) {
+	p.put(key{id: id, manifest: true}, bytes)
+}
+
+func (p *Peer) put(k key, bytes []byte) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.puts++
-	p.pieces[key{id, index}] = content{bytes, strconv.FormatUint(p.puts, 10)}
+	p.pieces[k] = content{bytes, strconv.FormatUint(p.puts, 10)}
 }
 
 // Delete makes a piece absent.
 func (p *Peer) Delete(id recovery.BlobID, index uint32) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	delete(p.pieces, key{id, index})
+	delete(p.pieces, key{id: id, index: index})
 }
 
 // SetDown makes the peer unreachable, or reachable again. Bodies that are open
@@ -91,7 +101,7 @@ func (p *Peer) Get(ctx context.Context, piece syncer.Piece, from peer.Resume) (p
 		return peer.Body{}, &peer.Error{Reason: recovery.Unreachable, Err: err}
 	}
 	p.mu.RLock()
-	c, ok := p.pieces[key{piece.Blob.ID, piece.Index}]
+	c, ok := p.pieces[key{piece.Blob.ID, piece.Index, piece.Manifest}]
 	p.mu.RUnlock()
 	if !ok {
 		return peer.Body{}, &peer.Error{Reason: recovery.Absent, Err: errAbsent}

@@ -4,21 +4,32 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	iofs "io/fs"
 	"os"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/recoverd/recoverd/recovery"
+	"github.com/recoverd/recoverd/syncer"
 	"github.com/recoverd/recoverd/syncer/store"
 )
 
 // Path returns where a piece lies, for messages.
 func (r *Reader) Path(shard uint32, id recovery.BlobID) string {
-	return fmt.Sprintf("%s/%d/%s", r.root.Name(), shard, pieceName(r.layout, id))
+	return fmt.Sprintf("%s/%s/%s", r.root.Name(), store.DirName(shard), pieceName(r.layout, id))
 }
 
-// HasShard reports whether the directory of a shard is there.
+// OpenPiece opens a piece, as Store.OpenPiece does.
+func (r *Reader) OpenPiece(ctx context.Context, p syncer.Piece) (io.ReadCloser, int64, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, 0, err
+	}
+	return r.Open(store.PlaceOf(p), p.Blob.ID)
+}
+
+// HasShard reports whether the directory of a shard, or of the store.Manifests, is
+// there.
 func (r *Reader) HasShard(shard uint32) (bool, error) {
 	_, err := r.shard(shard)
 	if errors.Is(err, iofs.ErrNotExist) {
@@ -38,7 +49,7 @@ func (r *Reader) List(ctx context.Context, shard uint32, from recovery.BlobID, l
 	}
 	win, _, err := dir.read(ctx, r.layout, from, limit, ids, make([]byte, direntBuffer))
 	if err != nil {
-		return nil, recovery.Mark{}, fmt.Errorf("list shard %d: %w", shard, err)
+		return nil, recovery.Mark{}, fmt.Errorf("list %s: %w", store.Place(shard), err)
 	}
 	to := recovery.MarkEnd()
 	if !win.open {
@@ -55,7 +66,7 @@ func (r *Reader) Strays(ctx context.Context, shard uint32, fn func(path, kind st
 		return err
 	}
 	if err := dir.strays(ctx, ".", r.layout, fn); err != nil {
-		return fmt.Errorf("look for strays in shard %d: %w", shard, err)
+		return fmt.Errorf("look for strays in %s: %w", store.Place(shard), err)
 	}
 	return nil
 }

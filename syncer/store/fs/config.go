@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/recoverd/recoverd/recovery"
+	"github.com/recoverd/recoverd/syncer"
 	"github.com/recoverd/recoverd/syncer/store"
 )
 
@@ -30,10 +31,10 @@ type Config struct {
 	MinFree uint64
 	// Durability says how groups are flushed; default DurabilityAuto.
 	Durability Durability
-	// PieceSize returns the exact size in bytes of what one shard holds of a
-	// blob, or recovery.SizeUnknown. Foreign files are held against it. Default:
-	// the size of a raw blob, unknown for any other.
-	PieceSize func(recovery.Blob) int64
+	// PieceSize returns the exact size in bytes of a piece, recovery.SizeUnknown, or
+	// store.SizeNone. Foreign files are held against it, and so are those of raw
+	// blobs. Default: the size of a raw blob, unknown for any other.
+	PieceSize func(syncer.Piece) int64
 	// ListingMemory bounds the ids kept of directory listings, in bytes; default
 	// 32 MiB. Reading one may need half as much again for a moment.
 	ListingMemory int
@@ -46,7 +47,7 @@ type Config struct {
 
 func (c Config) withDefaults() Config {
 	if c.PieceSize == nil {
-		c.PieceSize = rawSize
+		c.PieceSize = store.RawSize
 	}
 	if c.ListingMemory == 0 {
 		c.ListingMemory = 32 << 20
@@ -57,10 +58,11 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// rawSize is what a shard holds of a raw blob: all of it.
-func rawSize(b recovery.Blob) int64 {
-	if b.Encoding == recovery.Raw {
-		return b.Size
+// sizeOf is what a piece's size is held against. What is not raw costs more to find
+// out, and the names of our own files prove it already.
+func (c Config) sizeOf(p syncer.Piece, foreign bool) int64 {
+	if foreign || p.Blob.Encoding == recovery.Raw {
+		return c.PieceSize(p)
 	}
 	return recovery.SizeUnknown
 }

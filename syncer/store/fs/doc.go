@@ -9,6 +9,7 @@
 //	<root>/<shard>/.tmp/<hex>   a piece under way, where it needs a name (nameless.go); apart, so that leftovers are found quickly
 //	<root>/<shard>/<id>         a piece, flat layout
 //	<root>/<shard>/<aa>/<id>    a piece, fanout layout; aa are the id's first two digits
+//	<root>/manifest/...         the manifests of striped blobs, kept like a shard's pieces
 //
 // Ids are 64 lower-case hex digits; every other name is passed over. A shard's
 // directory may be a mount of its own, never a symbolic link.

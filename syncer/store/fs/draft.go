@@ -211,7 +211,7 @@ func (d *draft) Publish() error {
 	}
 	if err != nil {
 		d.vol.pending.done(d)
-		return fmt.Errorf("publish in shard %d: %w", d.dir.number, err)
+		return fmt.Errorf("publish in %s: %w", store.Place(d.dir.number), err)
 	}
 	d.state = isPublished
 	_ = d.sheet.close() // its bytes are durable

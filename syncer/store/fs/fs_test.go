@@ -6,7 +6,6 @@ import (
 	iofs "io/fs"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 
@@ -64,7 +63,7 @@ func medium(t *testing.T, cfg fs.Config, dir string) storetest.Medium {
 		}
 	}
 	t.Cleanup(end)
-	shardDir := func(shard uint32) string { return filepath.Join(cfg.Root, strconv.Itoa(int(shard))) }
+	shardDir := func(shard uint32) string { return filepath.Join(cfg.Root, store.DirName(shard)) }
 	file := func(shard uint32, id recovery.BlobID) string {
 		if cfg.Layout == store.Fanout {
 			return filepath.Join(shardDir(shard), id.String()[:2], id.String())
@@ -93,6 +92,11 @@ func medium(t *testing.T, cfg fs.Config, dir string) storetest.Medium {
 			check(t, os.Mkdir(shardDir(shard), 0o755))
 		},
 		Remove: func(shard uint32) { check(t, os.RemoveAll(shardDir(shard))) },
+		Swap: func(a, b uint32) {
+			for _, move := range [][2]string{{shardDir(a), away}, {shardDir(b), shardDir(a)}, {away, shardDir(b)}} {
+				check(t, os.Rename(move[0], move[1]))
+			}
+		},
 		Plant: func(shard uint32, id recovery.BlobID, data []byte) {
 			check(t, os.MkdirAll(filepath.Dir(file(shard, id)), 0o755))
 			check(t, os.WriteFile(file(shard, id), data, 0o644))

@@ -11,6 +11,7 @@ import (
 
 	"github.com/recoverd/recoverd/recovery"
 	"github.com/recoverd/recoverd/shards"
+	"github.com/recoverd/recoverd/syncer"
 	"github.com/recoverd/recoverd/syncer/store"
 )
 
@@ -25,15 +26,17 @@ type Inventory struct {
 	layout    store.Layout
 	placement shards.Placement
 	total     uint32
-	pieceSize func(recovery.Blob) int64
+	pieceSize func(syncer.Piece) int64
 	pending   *pending // nil: nothing is written here
 	limit     int      // most ids of one window
 	listers   int
 
 	mu     sync.Mutex // one Mark at a time; it guards everything below
-	shards []listed   // the owned shards, in rising order
+	shards []listed   // the owned shards, in rising order, and then the manifests
 	place  []int32    // place in shards by shard number; -1: not owned
-	walk   sequence
+	// manifests: the last of shards is the manifests' directory.
+	manifests bool
+	walk      sequence
 }
 
 // listed is an owned shard with its window.
@@ -53,6 +56,7 @@ func newInventory(cfg Config, layout store.Layout, req recovery.StoreRequest, ow
 	inv := &Inventory{
 		layout: layout, placement: req.Placement, total: req.TotalShards, pieceSize: cfg.PieceSize,
 		pending: p, listers: cfg.Listers, shards: owned, place: make([]int32, req.TotalShards),
+		manifests: len(owned) > req.Owned.Len(),
 	}
 	if len(owned) > 0 {
 		inv.limit = cfg.ListingMemory / len(recovery.BlobID{}) / len(owned)
@@ -69,8 +73,8 @@ func newInventory(cfg Config, layout store.Layout, req recovery.StoreRequest, ow
 }
 
 // Mark sets Stored on the rows, which are in rising order: true where a durable
-// piece of the blob is on every owned shard that has to hold one, false for a
-// blob that concerns no owned shard. After an error nothing is known of any row.
+// piece of the blob is on every owned shard that has to hold one, and with them the
+// manifest of a striped one; false for a blob that concerns no owned shard. After an error nothing is known of any row.
 func (inv *Inventory) Mark(ctx context.Context, rows []recovery.Row) error {
 	for i := 1; i < len(rows); i++ {
 		if compareIDs(&rows[i-1].ID, &rows[i].ID) >= 0 {
@@ -119,10 +123,11 @@ func (m *marking) assign() (lookups int) {
 	for i := range m.rows {
 		w := wanted{id: m.rows[i].ID, row: i}
 		if inv.placement == shards.Striped {
-			for s := range inv.shards {
-				inv.shards[s].want = append(inv.shards[s].want, w)
+			places := inv.shards[:m.needs(i)]
+			for s := range places {
+				places[s].want = append(places[s].want, w)
 			}
-			lookups += len(inv.shards)
+			lookups += len(places)
 			continue
 		}
 		if at := inv.place[shards.Home(w.id, inv.total)]; at >= 0 {
@@ -135,11 +140,21 @@ func (m *marking) assign() (lookups int) {
 
 // isStored reports whether every piece that the row needs was found.
 func (m *marking) isStored(row int) bool {
-	need := len(m.inv.shards)
-	if m.inv.placement == shards.Hashed {
-		need = 1
-	}
+	need := m.needs(row)
 	return need > 0 && int(m.found[row].Load()) == need
+}
+
+// needs is in how many places something of the row must be: one where it is whole; or
+// all of the shards, and the last of the places where it has a manifest.
+func (m *marking) needs(row int) int {
+	inv := m.inv
+	switch {
+	case inv.placement == shards.Hashed:
+		return 1
+	case m.rows[row].Encoding != recovery.Striped && inv.manifests:
+		return len(inv.shards) - 1
+	}
+	return len(inv.shards)
 }
 
 // unanswered is what a shard's window did not reach.
@@ -189,7 +204,7 @@ func (m *marking) follow(ctx context.Context, u unanswered, buf []byte) error {
 	s := u.shard
 	for want := u.want; len(want) > 0; {
 		if err := m.inv.read(ctx, s, want[0].id, buf); err != nil {
-			return fmt.Errorf("shard %d: %w", s.dir.number, err)
+			return fmt.Errorf("%s: %w", store.Place(s.dir.number), err)
 		}
 		n, err := s.win.merge(want, func(w wanted) error { return m.seen(s, w) })
 		if err != nil {
@@ -216,7 +231,7 @@ func (m *marking) seen(s *listed, w wanted) error {
 func (m *marking) look(s *listed, w wanted) error {
 	size := int64(recovery.SizeUnknown)
 	if s.foreign {
-		size = m.inv.pieceSize(m.rows[w.row].Blob)
+		size = m.inv.pieceSize(store.PieceIn(m.rows[w.row].Blob, s.dir.number, m.inv.placement, m.inv.total))
 	}
 	ok, err := s.dir.has(m.inv.layout, w.id, size)
 	if errors.Is(err, store.ErrIrregular) {

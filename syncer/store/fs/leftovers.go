@@ -45,7 +45,7 @@ func (d *shardDir) clean(ctx context.Context) error {
 		return nil
 	}
 	if err := removeTemps(ctx, d.root); err != nil {
-		return fmt.Errorf("shard %d: %w", d.number, err)
+		return fmt.Errorf("%s: %w", store.Place(d.number), err)
 	}
 	d.cleaned = true
 	return nil

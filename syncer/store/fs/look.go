@@ -40,7 +40,7 @@ func lookAt(ctx context.Context, root *os.Root, req recovery.StoreRequest, open 
 			return found, nil, err
 		}
 	}
-	for number := range req.Owned.All() {
+	for number := range store.Places(req.Placement, req.Owned) {
 		dir, err := open(number)
 		if errors.Is(err, iofs.ErrNotExist) {
 			continue
@@ -60,7 +60,7 @@ func lookAt(ctx context.Context, root *os.Root, req recovery.StoreRequest, open 
 // look reads a shard's marker, or finds out that the directory is empty.
 func (d *shardDir) look(ctx context.Context) (seen store.FoundShard, err error) {
 	if seen.Marker, err = readMarker(d.root, store.DecodeShard); err != nil {
-		return seen, fmt.Errorf("shard %d: %w", d.number, err)
+		return seen, fmt.Errorf("%s: %w", store.Place(d.number), err)
 	}
 	if seen.Marker == nil {
 		var trace store.Layout

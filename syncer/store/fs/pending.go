@@ -5,13 +5,17 @@ import (
 	"sync/atomic"
 
 	"github.com/recoverd/recoverd/recovery"
+	"github.com/recoverd/recoverd/syncer"
+	"github.com/recoverd/recoverd/syncer/store"
 )
 
 // pieceKey names a piece of a store.
 type pieceKey struct {
-	shard uint32
+	place uint32 // its shard, or store.Manifests
 	id    recovery.BlobID
 }
+
+func keyOf(p syncer.Piece) pieceKey { return pieceKey{store.PlaceOf(p), p.Blob.ID} }
 
 // pending holds the pieces whose final name can be seen and is not durable yet.
 // A listing made for a new run shows what a cancelled one published; taken for

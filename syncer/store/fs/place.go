@@ -80,11 +80,11 @@ func (p *place) isAt(path string) (bool, error) {
 // shard opens the directory of a shard, or returns the handle opened before if
 // it is still the same directory. Errors wrap fs.ErrNotExist.
 func (p *place) shard(number uint32) (*shardDir, error) {
-	name := strconv.FormatUint(uint64(number), 10)
+	name := store.DirName(number)
 	if known := p.shards[number]; known != nil {
 		now, err := p.root.Lstat(name)
 		if err != nil {
-			return nil, fmt.Errorf("look at shard %d: %w", number, err)
+			return nil, fmt.Errorf("look at %s: %w", store.Place(number), err)
 		}
 		if os.SameFile(now, known.info) {
 			return known, nil

@@ -146,7 +146,7 @@ func (w *cutWorld) draft(s *Store) syncer.Draft {
 
 func (w *cutWorld) pieceOf(d syncer.Draft) syncer.Piece {
 	own := d.(*draft)
-	return syncer.Piece{Shard: own.key.shard, Blob: recovery.Blob{ID: own.key.id, Size: own.size, Encoding: recovery.Raw}}
+	return syncer.Piece{Shard: own.key.place, Blob: recovery.Blob{ID: own.key.id, Size: own.size, Encoding: recovery.Raw}}
 }
 
 // cutPiece is the n-th piece; every fiftieth is a large one.

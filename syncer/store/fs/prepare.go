@@ -6,7 +6,6 @@ import (
 	"fmt"
 	iofs "io/fs"
 	"os"
-	"strconv"
 	"syscall"
 
 	"github.com/recoverd/recoverd/recovery"
@@ -116,9 +115,8 @@ func (s *Store) carryOut(ctx context.Context, plan store.Plan, dirs map[uint32]*
 		if !p.MakeDir {
 			continue
 		}
-		name := strconv.FormatUint(uint64(p.Marker.Shard), 10)
-		if err := root.Mkdir(name, dirMode); err != nil {
-			return fmt.Errorf("make shard %d: %w", p.Marker.Shard, err)
+		if err := root.Mkdir(store.DirName(p.Marker.Shard), dirMode); err != nil {
+			return fmt.Errorf("make %s: %w", store.Place(p.Marker.Shard), err)
 		}
 		dir, err := openShardDir(root, p.Marker.Shard)
 		if err != nil {
@@ -142,7 +140,7 @@ func (s *Store) carryOut(ctx context.Context, plan store.Plan, dirs map[uint32]*
 			return err
 		}
 		if err := writeMarker(dirs[p.Marker.Shard].root, data); err != nil {
-			return fmt.Errorf("shard %d: %w", p.Marker.Shard, err)
+			return fmt.Errorf("%s: %w", store.Place(p.Marker.Shard), err)
 		}
 		return ctx.Err()
 	})
@@ -167,7 +165,7 @@ func (s *Store) viewOf(plan store.Plan, dirs map[uint32]*shardDir, req recovery.
 		if err != nil {
 			return nil, err
 		}
-		v.shards[p.Marker.Shard] = viewedShard{dir, vol}
+		v.shards[p.Marker.Shard] = viewedShard{dir, vol, p.Foreign}
 		owned = append(owned, listed{dir: dir, foreign: p.Foreign})
 	}
 	if len(v.volumes) == 0 {

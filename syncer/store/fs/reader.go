@@ -74,7 +74,7 @@ func (r *Reader) Shards() ([]uint32, error) {
 	return numbers, err
 }
 
-// Open opens a piece for reading and returns its size in bytes. Errors wrap
+// Open opens a piece of a shard, or the manifest in store.Manifests, for reading and returns its size in bytes. Errors wrap
 // fs.ErrNotExist if it is not there. Nothing but a regular file is opened.
 func (r *Reader) Open(shard uint32, id recovery.BlobID) (*os.File, int64, error) {
 	dir, err := r.shard(shard)
@@ -83,7 +83,7 @@ func (r *Reader) Open(shard uint32, id recovery.BlobID) (*os.File, int64, error)
 	}
 	f, info, err := openRegular(dir.root, pieceName(r.layout, id))
 	if err != nil {
-		return nil, 0, fmt.Errorf("open piece in shard %d: %w", shard, err)
+		return nil, 0, fmt.Errorf("open piece in %s: %w", store.Place(shard), err)
 	}
 	return f, info.Size(), nil
 }
@@ -146,7 +146,7 @@ func (r *Reader) Inventory(cfg Config, req recovery.StoreRequest) (*Inventory, e
 		return nil, err
 	}
 	var owned []listed
-	for number := range req.Owned.All() {
+	for number := range store.Places(req.Placement, req.Owned) {
 		dir, err := r.shard(number)
 		if errors.Is(err, iofs.ErrNotExist) {
 			owned = append(owned, listed{})
@@ -157,7 +157,7 @@ func (r *Reader) Inventory(cfg Config, req recovery.StoreRequest) (*Inventory, e
 		}
 		m, err := readMarker(dir.root, store.DecodeShard)
 		if err != nil {
-			return nil, fmt.Errorf("shard %d: %w", number, err)
+			return nil, fmt.Errorf("%s: %w", store.Place(number), err)
 		}
 		owned = append(owned, listed{dir: dir, foreign: r.marker == nil || r.marker.Foreign || m == nil || m.Foreign})
 	}

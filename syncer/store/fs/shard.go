@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"strconv"
 	"sync"
 	"syscall"
 
@@ -15,10 +14,10 @@ import (
 	"github.com/recoverd/recoverd/syncer/store"
 )
 
-// shardDir is the open directory of a shard. Its methods may be called from many
+// shardDir is the open directory of a shard, or of the manifests. Its methods may be called from many
 // goroutines.
 type shardDir struct {
-	number uint32
+	number uint32 // or store.Manifests
 	root   *os.Root
 	info   fs.FileInfo
 	fans   fans
@@ -31,10 +30,9 @@ type shardDir struct {
 // openShardDir opens a shard's directory. A symbolic link is refused even where
 // it stays inside of the root: what it leads to is somebody else's.
 func openShardDir(root *os.Root, number uint32) (*shardDir, error) {
-	name := strconv.FormatUint(uint64(number), 10)
-	sub, info, err := openSubdir(root, name)
+	sub, info, err := openSubdir(root, store.DirName(number))
 	if err != nil {
-		return nil, fmt.Errorf("open shard %d: %w", number, err)
+		return nil, fmt.Errorf("open %s: %w", store.Place(number), err)
 	}
 	return &shardDir{number: number, root: sub, info: info}, nil
 }
@@ -88,7 +86,7 @@ func (d *shardDir) has(layout store.Layout, id recovery.BlobID, size int64) (boo
 		err = d.irregular(name)
 	}
 	if err != nil {
-		return false, fmt.Errorf("look for a piece in shard %d: %w", d.number, err)
+		return false, fmt.Errorf("look for a piece in %s: %w", store.Place(d.number), err)
 	}
 	return size == recovery.SizeUnknown || bytes == size, nil
 }
@@ -121,7 +119,7 @@ func (d *shardDir) irregular(name string) error {
 // flush makes the names in one directory of the shard durable; "." is its own.
 func (d *shardDir) flush(name string) error {
 	if err := flushDir(d.root, name); err != nil {
-		return fmt.Errorf("flush shard %d: %w", d.number, err)
+		return fmt.Errorf("flush %s: %w", store.Place(d.number), err)
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	iofs "io/fs"
 	"os"
 	"slices"
@@ -46,8 +47,9 @@ type view struct {
 }
 
 type viewedShard struct {
-	dir *shardDir
-	vol *volume
+	dir     *shardDir
+	vol     *volume
+	foreign bool
 }
 
 // Open returns a store that has to be prepared before it is used. It takes the
@@ -86,8 +88,8 @@ func (s *Store) Has(ctx context.Context, p syncer.Piece) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	ok, err := sh.dir.has(v.layout, p.Blob.ID, s.cfg.PieceSize(p.Blob))
-	return ok && !s.pending.has(pieceKey{p.Shard, p.Blob.ID}), err
+	ok, err := sh.dir.has(v.layout, p.Blob.ID, s.cfg.sizeOf(p, sh.foreign))
+	return ok && !s.pending.has(keyOf(p)), err
 }
 
 // Create implements syncer.Store.
@@ -96,12 +98,12 @@ func (s *Store) Create(ctx context.Context, p syncer.Piece, size int64) (syncer.
 	if err != nil {
 		return nil, err
 	}
-	d := &draft{vol: sh.vol, dir: sh.dir, key: pieceKey{p.Shard, p.Blob.ID}, fan: -1, size: size}
+	d := &draft{vol: sh.vol, dir: sh.dir, key: keyOf(p), fan: -1, size: size}
 	if v.layout == store.Fanout {
 		d.fan = int(p.Blob.ID[0])
 	}
 	if err := d.create(s.kept); err != nil {
-		return nil, fmt.Errorf("create draft in shard %d: %w", p.Shard, err)
+		return nil, fmt.Errorf("create draft in %s: %w", store.Place(store.PlaceOf(p)), err)
 	}
 	if err := d.reserve(); err != nil {
 		return nil, errors.Join(err, d.Discard())
@@ -117,11 +119,27 @@ func (s *Store) shard(ctx context.Context, p syncer.Piece) (*view, viewedShard, 
 	if v == nil {
 		return nil, viewedShard{}, store.ErrNotPrepared
 	}
-	sh, ok := v.shards[p.Shard]
+	place := store.PlaceOf(p)
+	sh, ok := v.shards[place]
 	if !ok {
-		return nil, viewedShard{}, fmt.Errorf("%w: shard %d is not owned", store.ErrNotPrepared, p.Shard)
+		return nil, viewedShard{}, fmt.Errorf("%w: %s is not owned", store.ErrNotPrepared, store.Place(place))
 	}
 	return v, sh, nil
+}
+
+// OpenPiece opens what has a piece's final name, durable or not, and returns its size
+// in bytes. Nothing is known about its bytes. Errors wrap fs.ErrNotExist if nothing is
+// there, and store.ErrNotPrepared if the shard is not owned.
+func (s *Store) OpenPiece(ctx context.Context, p syncer.Piece) (io.ReadCloser, int64, error) {
+	v, sh, err := s.shard(ctx, p)
+	if err != nil {
+		return nil, 0, err
+	}
+	f, info, err := openRegular(sh.dir.root, pieceName(v.layout, p.Blob.ID))
+	if err != nil {
+		return nil, 0, fmt.Errorf("open a piece of %s: %w", store.Place(store.PlaceOf(p)), err)
+	}
+	return f, info.Size(), nil
 }
 
 // Close lets go of the lock and of every directory. Drafts fail after it. It may

@@ -1,9 +1,12 @@
 package mem
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 
 	"github.com/recoverd/recoverd/recovery"
 	"github.com/recoverd/recoverd/shards"
@@ -24,21 +27,17 @@ type Config struct {
 	NoCreate bool
 	// MinFree is the free space in bytes below which the scan waits; default 0.
 	MinFree uint64
-	// PieceSize returns the exact size of what one shard holds of a blob, or
-	// recovery.SizeUnknown; default the size of a raw blob.
-	PieceSize func(recovery.Blob) int64
-	// VolumeOf names the volume a shard lies on; default one for all.
+	// PieceSize returns the exact size of a piece, recovery.SizeUnknown or
+	// store.SizeNone; default the size of a raw blob.
+	PieceSize func(syncer.Piece) int64
+	// VolumeOf names the volume a shard (or store.Manifests) lies on; default one for
+	// all.
 	VolumeOf func(shard uint32) int
 }
 
 func (c Config) withDefaults() Config {
 	if c.PieceSize == nil {
-		c.PieceSize = func(b recovery.Blob) int64 {
-			if b.Encoding == recovery.Raw {
-				return b.Size
-			}
-			return recovery.SizeUnknown
-		}
+		c.PieceSize = store.RawSize
 	}
 	if c.VolumeOf == nil {
 		c.VolumeOf = func(uint32) int { return 0 }
@@ -113,7 +112,7 @@ func (s *Store) look(req recovery.StoreRequest) store.Found {
 	found := store.Found{Root: m.root, Marker: m.marker, Shards: map[uint32]store.FoundShard{}}
 	for number, dir := range m.shards {
 		found.Flat = found.Flat || m.marker == nil && len(dir.live) > 0
-		if req.Owned.Contains(number) {
+		if number == store.Manifests || req.Owned.Contains(number) {
 			found.Shards[number] = store.FoundShard{Marker: dir.marker, Empty: len(dir.live) == 0}
 		}
 	}
@@ -170,11 +169,15 @@ func (s *Store) Mark(ctx context.Context, rows []recovery.Row) error {
 // stored reports whether every owned shard has its piece; false if none has to.
 func (s *Store) stored(b recovery.Blob) bool {
 	if s.req.Placement == shards.Hashed {
-		dir, ok := s.owned[shards.Home(b.ID, s.req.TotalShards)]
-		return ok && s.has(dir, b, dir.foreign)
+		home := shards.Home(b.ID, s.req.TotalShards)
+		dir, ok := s.owned[home]
+		return ok && s.has(dir, syncer.Piece{Blob: b, Shard: home}, dir.foreign)
 	}
-	for _, dir := range s.owned {
-		if !s.has(dir, b, dir.foreign) {
+	for place, dir := range s.owned {
+		if place == store.Manifests && b.Encoding != recovery.Striped {
+			continue
+		}
+		if !s.has(dir, store.PieceIn(b, place, s.req.Placement, s.req.TotalShards), dir.foreign) {
 			return false
 		}
 	}
@@ -183,12 +186,12 @@ func (s *Store) stored(b recovery.Blob) bool {
 
 // has reports whether a piece is there under a durable name, and, if exact, has
 // the size it must have.
-func (s *Store) has(dir owned, b recovery.Blob, exact bool) bool {
-	f := dir.live[b.ID]
-	if f == nil || dir.lasting[b.ID] != f {
+func (s *Store) has(dir owned, p syncer.Piece, exact bool) bool {
+	f := dir.live[p.Blob.ID]
+	if f == nil || dir.lasting[p.Blob.ID] != f {
 		return false
 	}
-	size := s.cfg.PieceSize(b)
+	size := s.cfg.PieceSize(p)
 	return !exact || size == recovery.SizeUnknown || size == int64(len(f.bytes))
 }
 
@@ -206,9 +209,10 @@ func (s *Store) shard(ctx context.Context, p syncer.Piece) (owned, error) {
 	if err := errors.Join(ctx.Err(), s.ready()); err != nil {
 		return owned{}, err
 	}
-	dir, ok := s.owned[p.Shard]
+	place := store.PlaceOf(p)
+	dir, ok := s.owned[place]
 	if !ok {
-		return owned{}, fmt.Errorf("%w: shard %d is not owned", store.ErrNotPrepared, p.Shard)
+		return owned{}, fmt.Errorf("%w: %s is not owned", store.ErrNotPrepared, store.Place(place))
 	}
 	return dir, nil
 }
@@ -221,7 +225,7 @@ func (s *Store) Has(ctx context.Context, p syncer.Piece) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	return s.has(dir, p.Blob, true), nil
+	return s.has(dir, p, dir.foreign || p.Blob.Encoding == recovery.Raw), nil
 }
 
 // Create implements syncer.Store.
@@ -232,13 +236,29 @@ func (s *Store) Create(ctx context.Context, p syncer.Piece, size int64) (syncer.
 	if err != nil {
 		return nil, err
 	}
-	name := s.cfg.VolumeOf(p.Shard)
+	name := s.cfg.VolumeOf(store.PlaceOf(p))
 	vol := s.volumes[name]
 	if vol == nil {
 		vol = &volume{store: s}
 		s.volumes[name] = vol
 	}
 	return &draft{vol: vol, dir: dir.shard, id: p.Blob.ID, size: size, file: &file{}}, nil
+}
+
+// OpenPiece opens what has a piece's final name, durable or not. Errors wrap
+// fs.ErrNotExist if nothing is there.
+func (s *Store) OpenPiece(ctx context.Context, p syncer.Piece) (io.ReadCloser, int64, error) {
+	s.disk.mu.Lock()
+	defer s.disk.mu.Unlock()
+	dir, err := s.shard(ctx, p)
+	if err != nil {
+		return nil, 0, err
+	}
+	f := dir.live[p.Blob.ID]
+	if f == nil {
+		return nil, 0, fmt.Errorf("open a piece of %s: %w", store.Place(store.PlaceOf(p)), fs.ErrNotExist)
+	}
+	return io.NopCloser(bytes.NewReader(f.bytes)), int64(len(f.bytes)), nil
 }
 
 // Room returns what is left of the disk's capacity.

@@ -80,7 +80,8 @@ func testMarkHashed(t *testing.T, m Medium) {
 	check(nil)
 }
 
-// Striped, a blob is stored when every owned shard has its piece.
+// Striped, a blob is stored when every owned shard has its piece and the manifest is
+// there.
 func testMarkStriped(t *testing.T, m Medium) {
 	s := m.Open(t, Settings{})
 	req := request(0, 1, 2)
@@ -88,11 +89,16 @@ func testMarkStriped(t *testing.T, m Medium) {
 	prepare(t, s, req)
 	all := blobs(200, 4, shards.Range(0, 3))
 	var pieces []syncer.Piece
-	for i, b := range all {
+	for i := range all {
+		all[i].Encoding = recovery.Striped
+		b := all[i]
 		for shard := range uint32(3) {
-			if i%4 == 3 || int(shard) != i%4 { // one is missing of three in four
+			if i%5 > 2 || int(shard) != i%5 { // one is missing of three in five
 				pieces = append(pieces, syncer.Piece{Blob: b, Shard: shard})
 			}
+		}
+		if i%5 != 3 { // and of one the manifest
+			pieces = append(pieces, syncer.Piece{Blob: b, Manifest: true})
 		}
 	}
 	putAll(t, s, pieces)
@@ -101,10 +107,19 @@ func testMarkStriped(t *testing.T, m Medium) {
 		rows := rowsOf(all[:n])
 		must(t, s.Mark(t.Context(), rows))
 		for i, r := range rows {
-			if want := i%4 == 3; r.Stored != want {
+			if want := i%5 == 4; r.Stored != want {
 				t.Fatalf("row %d of %d: stored is %v, want %v", i, n, r.Stored, want)
 			}
 		}
+	}
+	// What a host keeps in pieces in some other way has no manifest.
+	rows := rowsOf(all[:5])
+	for i := range rows {
+		rows[i].Encoding = recovery.Walrus
+	}
+	must(t, s.Mark(t.Context(), rows))
+	if !rows[3].Stored || rows[0].Stored {
+		t.Errorf("without manifests: stored is %v, want true, and %v, want false", rows[3].Stored, rows[0].Stored)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
+	"io"
 	"slices"
 	"testing"
 
@@ -21,6 +22,7 @@ type Store interface {
 	Accept(context.Context, recovery.StoreRequest) (recovery.StoreReport, error)
 	Mark(context.Context, []recovery.Row) error
 	Room(context.Context) (recovery.Room, error)
+	OpenPiece(context.Context, syncer.Piece) (io.ReadCloser, int64, error)
 	Close() error
 }
 
@@ -36,7 +38,10 @@ type Medium struct {
 	Unmount, Mount func()
 	// Wipe empties a shard's directory, its marker included; Remove removes it.
 	Wipe, Remove func(shard uint32)
-	// Plant puts a piece there as another program would.
+	// Swap exchanges two directories; nil where that cannot be tried.
+	Swap func(a, b uint32)
+	// Plant puts a piece there as another program would. Shards by number, here and
+	// above, may be store.Manifests.
 	Plant func(shard uint32, id recovery.BlobID, data []byte)
 	// Read returns what is there under a piece's final name.
 	Read func(shard uint32, id recovery.BlobID) (data []byte, ok bool)
@@ -53,6 +58,7 @@ func Run(t *testing.T, medium func(t *testing.T) Medium) {
 	t.Run("Prepare", func(t *testing.T) { runPrepare(t, medium) })
 	t.Run("Mark", func(t *testing.T) { runMark(t, medium) })
 	t.Run("Crash", func(t *testing.T) { runCrash(t, medium) })
+	t.Run("Striped", func(t *testing.T) { runStriped(t, medium) })
 }
 
 const network = "testnet"
