@@ -84,7 +84,7 @@ func (c *runConfig) register(f *pflag.FlagSet) {
 	f.StringVar(&c.TLSClientCA, "tls-client-ca", "", "PEM file of who signs the certificates of those who may connect to --listen")
 	f.BoolVar(&c.Pprof, "pprof", false, "serve /debug/pprof/ on the socket and on a loopback --listen")
 	f.Var(&c.Concurrency, "concurrency", "blobs in flight, retries included; or auto: as many as fetch the most")
-	f.IntVar(&c.ConcurrencyMax, "concurrency-max", worker.DefaultConcurrencyMax, "the most that --concurrency auto goes up to; a blob in flight takes two descriptors and about 130 KiB besides its bytes")
+	f.IntVar(&c.ConcurrencyMax, "concurrency-max", worker.DefaultConcurrencyMax, "the most that --concurrency auto goes up to; a blob in flight takes two descriptors and about 200 KiB besides its bytes")
 	f.Var(&c.BytesInFlight, "bytes-in-flight", "bytes in flight; a larger blob goes alone")
 	f.Var(&c.BWLimit, "bwlimit", "bytes a second that all transfers together fetch, e.g. 20MiB; 0 for no limit")
 	f.IntVar(&c.Hedge, "hedge", 5, "percent of further requests that may race a peer that keeps a transfer waiting; 0 for none")

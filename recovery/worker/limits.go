@@ -37,7 +37,7 @@ const (
 )
 
 // DefaultConcurrencyMax is the ceiling of Auto where none is given. A blob in flight
-// costs two descriptors (a connection, a draft) and about 130 KiB besides its bytes.
+// costs two descriptors (a connection, a draft) and about 200 KiB besides its bytes.
 const DefaultConcurrencyMax = 1_024
 
 // ConcurrencyMin is the least that Auto goes down to.
