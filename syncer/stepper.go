@@ -89,3 +89,6 @@ func (f *Flight) Land() (landed bool, next *Flight) {
 	follower, ctx := f.stepper.handler.table.land(f.sync.flight, outcome, answers)
 	return true, f.stepper.flight(follower, ctx)
 }
+
+// Flown reports whether Fly was called.
+func (f *Flight) Flown() bool { return f.begun }
