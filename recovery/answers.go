@@ -47,7 +47,7 @@ func (m *Machine) onStore(e StoreOpened) {
 	case m.run.on && e.Seq == m.run.asking && e.Seq != 0:
 		m.run.asking = 0
 		if e.Report.Identity == m.run.fence.Store {
-			m.run.checked = true
+			m.run.checked, m.run.again = !m.run.again, false
 			return
 		}
 		m.suspend(PhaseLoading, "the store is no longer the one that was filled")
@@ -66,6 +66,10 @@ func (m *Machine) onStoreFailed(e StoreFailed) {
 		m.loadFails("store", e.Err)
 	}
 }
+
+// uncheck says that the store's markers have to be looked at before the next claim.
+// A look that was asked for earlier does not count.
+func (m *Machine) uncheck() { m.run.checked, m.run.again = false, m.run.asking != 0 }
 
 // checkStore looks at the store's markers once more before complete is claimed.
 func (m *Machine) checkStore() {

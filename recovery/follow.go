@@ -51,7 +51,7 @@ func (m *Machine) followTo(tip Tip) {
 	case Extend:
 		f.bound, f.scan = next.Bound, Mark{}
 		m.run.counters.Looked = 0
-		m.run.checked = false
+		m.uncheck()
 		m.scan = scanState{spare: m.scan.spare}
 		m.save.dirty, m.save.forced = true, true
 		m.emit(Decided{Run: m.run.number, Origin: next.Origin})

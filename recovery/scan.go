@@ -210,7 +210,7 @@ func (m *Machine) endPass() {
 	f.covered = &bound
 	f.scan = MarkEnd()
 	m.run.counters.Passes++
-	m.run.checked = false
+	m.uncheck()
 	m.scan = scanState{ended: true, spare: m.scan.spare}
 	m.save.dirty, m.save.forced = true, true
 	m.follow.hinted = true

@@ -145,8 +145,10 @@ func (m *medium) PutDatabase(head, list []byte) error {
 	return nil
 }
 
-// powerCut leaves what is durable.
+// powerCut leaves what is durable. A copy that is lost with the page cache is one
+// lost copy.
 func (m *medium) powerCut() {
+	m.healed = m.sound()
 	for i := range m.slots {
 		s := &m.slots[i]
 		s.kept = m.d.w.torn(s.kept, s.seen)

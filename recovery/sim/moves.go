@@ -98,6 +98,7 @@ func (w *world) unmount() bool {
 		return false
 	}
 	w.note("root unmounted")
+	clear(w.oracle.promised) // what is put right meanwhile is put right elsewhere
 	d.away, d.root = d.root, newRoot(d, w.plan.volumes)
 	return true
 }
@@ -413,6 +414,8 @@ func (w *world) rotBlob() bool {
 	}
 	f := w.disk.root.file(key)
 	f.seen, f.kept = wrong, wrong
+	delete(w.oracle.promised, key.id) // it was whole, so that one was kept
+	delete(w.oracle.rotten, key.id)
 	w.note("%s rots", w.name(key.id))
 	if w.proc == nil || w.rng.IntN(4) == 0 {
 		return true
