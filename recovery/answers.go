@@ -1,6 +1,9 @@
 package recovery
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+)
 
 // onBound takes the catalog's newest state, asked for while loading or while
 // following.
@@ -57,6 +60,8 @@ func (m *Machine) onStore(e StoreOpened) {
 func (m *Machine) onStoreFailed(e StoreFailed) {
 	m.ended(e.Seq)
 	switch {
+	case errors.Is(e.Err, ErrInDoubt): // also in an answer that is not waited for any more (I12)
+		m.halt("store: " + e.Err.Error())
 	case e.Seq == m.load.asking && e.Seq != 0:
 		m.load.asking = 0
 		m.loadFails("store", e.Err)

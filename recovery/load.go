@@ -216,10 +216,6 @@ func (m *Machine) loadFails(what string, err error) {
 		m.haltMisconfigured(err)
 		return
 	}
-	if errors.Is(err, ErrInDoubt) {
-		m.halt(what + ": " + err.Error())
-		return
-	}
 	m.load.trouble.fails(m, what, err)
 	m.load.delay = backoff(m.load.delay)
 	m.load.retryAt = m.now + m.load.delay

@@ -142,6 +142,7 @@ func (v *volume) flush(data, names []*draft) error {
 	partly := halfway || fails
 	for _, f := range data {
 		switch {
+		case f.durable:
 		case partly && d.w.coin():
 		case fails && d.w.coin():
 			f.dropped = true // the kernel marks such pages clean

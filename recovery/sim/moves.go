@@ -421,9 +421,19 @@ func (w *world) rotBlob() bool {
 		return true
 	}
 	ticket := w.ticket()
-	w.oracle.rotten[key.id] = ticket
+	if w.seenAsItIs(key.id) {
+		w.oracle.rotten[key.id] = ticket
+	}
 	w.proc.step(recovery.PutBack{Ticket: ticket, Blobs: []recovery.Blob{w.blobs[w.index[key.id]].Blob}})
 	return true
+}
+
+// seenAsItIs reports whether the process sees a blob in its store and in its catalog
+// as it is: what is not certified in the catalog's state, a look-up settles.
+func (w *world) seenAsItIs(id recovery.BlobID) bool {
+	gained, certified := newestGain(&w.blobs[w.index[id]], w.catalog.epoch)
+	return certified && visible(w.proc.pinned, id, gained) && visible(&w.catalog.views[w.catalog.served], id, gained) &&
+		w.proc.shelf.root == w.disk.root
 }
 
 // someStored chooses a piece of a certified blob that is whole on an owned shard.

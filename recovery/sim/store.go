@@ -18,12 +18,16 @@ type shelf struct {
 	root    *root // nil: not prepared
 	req     recovery.StoreRequest
 	flushed map[*volume]bool // since this process began
+	broken  error            // a failed flush, which sticks
 }
 
 // prepare opens the store by the rules of package store: look, decide, make what is
 // missing, and flush what an earlier process left before anything is listed.
 func (s *shelf) prepare(req recovery.StoreRequest) (recovery.StoreReport, error) {
 	d := &s.w.disk
+	if s.broken != nil {
+		return recovery.StoreReport{}, s.broken
+	}
 	if err := d.read(); err != nil {
 		return recovery.StoreReport{}, err
 	}
@@ -54,7 +58,8 @@ func (s *shelf) prepare(req recovery.StoreRequest) (recovery.StoreReport, error)
 		at.shards[p.Marker.Shard] = &p.Marker
 	}
 	if err := s.flushLeftovers(at, plan); err != nil {
-		return recovery.StoreReport{}, fmt.Errorf("flush what is there: %w: %w", recovery.ErrInDoubt, err)
+		s.broken = fmt.Errorf("flush what is there: %w: %w", recovery.ErrInDoubt, err)
+		return recovery.StoreReport{}, s.broken
 	}
 	s.root, s.req = at, req
 	for _, v := range at.volumes {

@@ -78,7 +78,7 @@ func (o *oracle) mustHalt(e recovery.Event, effects []recovery.Effect) {
 			why = "a flush failed"
 		}
 	case recovery.StoreFailed:
-		if errors.Is(e.Err, recovery.ErrInDoubt) && w.proc.machine.Phase() == recovery.PhaseHalted {
+		if errors.Is(e.Err, recovery.ErrInDoubt) {
 			why = "the opening flush failed"
 		}
 	}
@@ -257,10 +257,9 @@ func (o *oracle) putBack(e recovery.PutBack, a recovery.Answered) {
 		if ticket, lost := o.lost[b.ID]; lost && ticket == e.Ticket {
 			delete(o.lost, b.ID)
 		}
-		gained, certified := newestGain(&w.blobs[w.index[b.ID]], w.catalog.epoch)
 		taken := !slices.Contains(a.Unknown, b.ID) && !slices.Contains(a.Refused, b.ID)
-		seen := visible(w.proc.pinned, b.ID, gained) && visible(&w.catalog.views[w.catalog.served], b.ID, gained)
-		if taken && certified && seen && o.rotten[b.ID] == e.Ticket && len(o.holders(b.ID)) > 0 {
+		if taken && o.rotten[b.ID] == e.Ticket && w.seenAsItIs(b.ID) && len(o.holders(b.ID)) > 0 {
+			gained, _ := newestGain(&w.blobs[w.index[b.ID]], w.catalog.epoch)
 			o.promised[b.ID] = promised{root: w.disk.root, gained: gained}
 		}
 	}
