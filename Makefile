@@ -12,10 +12,14 @@ VGW_VER  := v1.8.0
 FUZZTIME ?= 20s
 KILLS    ?= 120
 CUTS     ?= 20
+SEEDS    ?= 20000
+SEED     ?= 1
+WITHOUT  ?=
+TRACE    ?=
 export CGO_ENABLED ?= 0
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test check race servers crash model bench fuzz dist deploy-check reproducible clean
+.PHONY: help run build test check race servers crash model sim bench fuzz dist deploy-check reproducible clean
 
 help: ## print this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,6 +58,10 @@ crash: ## SIGKILLs over one recovery (KILLS), and, as root, power cuts of an ext
 
 model: ## search the Promela model of cursor, list, crashes and fence (spin and gcc)
 	$(GO) test ./recovery/sim/model -count=1 -v -timeout 20m -model
+
+sim: ## SEEDS simulated histories from SEED on (WITHOUT=kind,kind leaves some out, TRACE=1 prints every step)
+	@mkdir -p .cache && $(GO) test -c -o .cache/sim.test ./recovery/sim
+	@cd recovery/sim && $(CURDIR)/.cache/sim.test -test.run '^TestSimulation$$' -test.v -seeds=$(SEEDS) -seed=$(SEED) -without=$(WITHOUT) $(if $(TRACE),-steps)
 
 bench: build ## the measurements that the README quotes, as ratios within one run
 	$(GO) test ./recovery -run xxx -bench . -benchtime 5000000x

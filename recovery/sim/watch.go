@@ -208,7 +208,9 @@ func (o *oracle) saves(x recovery.Save) {
 // decided: saved progress is kept only for the same facts (I6).
 func (o *oracle) decided(x recovery.Decided) {
 	clear(o.notBefore)
+	last := o.last
 	o.last = nil
+	o.discarded(x, last)
 	p := o.records[0].Progress
 	if p == nil || x.Run != p.Run {
 		return
@@ -218,6 +220,17 @@ func (o *oracle) decided(x recovery.Decided) {
 	now := o.w.proc.machine.Progress()
 	if now != nil && fence(now.Fence) != fence(p.Fence) {
 		o.w.violate("I6: progress of %s is kept for %s", fence(p.Fence), fence(now.Fence))
+	}
+}
+
+// discarded: progress is dropped only for a reason.
+func (o *oracle) discarded(x recovery.Decided, was *recovery.Progress) {
+	now := o.w.proc.machine.Progress()
+	if x.Origin.Decision != recovery.Discard || was == nil || now == nil || fence(was.Fence) != fence(now.Fence) || o.tip == nil {
+		return
+	}
+	if now.Epoch >= was.Epoch && o.tip.Position >= was.Bound.Position && o.tip.Epoch >= was.Bound.Epoch {
+		o.w.violate("I6: progress is discarded, and nothing has changed: %s", x.Origin.Why)
 	}
 }
 
