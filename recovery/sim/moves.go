@@ -421,8 +421,8 @@ func (w *world) rotBlob() bool {
 		return true
 	}
 	ticket := w.ticket()
-	if w.seenAsItIs(key.id) {
-		w.oracle.rotten[key.id] = ticket
+	if gained, ok := w.seenAsItIs(key.id); ok {
+		w.oracle.rotten[key.id] = report{ticket, gained}
 	}
 	w.proc.step(recovery.PutBack{Ticket: ticket, Blobs: []recovery.Blob{w.blobs[w.index[key.id]].Blob}})
 	return true
@@ -430,9 +430,9 @@ func (w *world) rotBlob() bool {
 
 // seenAsItIs reports whether the process sees a blob in its store and in its catalog
 // as it is: what is not certified in the catalog's state, a look-up settles.
-func (w *world) seenAsItIs(id recovery.BlobID) bool {
+func (w *world) seenAsItIs(id recovery.BlobID) (gained uint64, ok bool) {
 	gained, certified := newestGain(&w.blobs[w.index[id]], w.catalog.epoch)
-	return certified && visible(w.proc.pinned, id, gained) && visible(&w.catalog.views[w.catalog.served], id, gained) &&
+	return gained, certified && visible(w.proc.pinned, id, gained) && visible(&w.catalog.views[w.catalog.served], id, gained) &&
 		w.proc.shelf.root == w.disk.root
 }
 

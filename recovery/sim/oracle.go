@@ -28,7 +28,7 @@ type oracle struct {
 	tip    *recovery.Tip // the newest that the machine was told
 
 	lost     map[recovery.BlobID]uint64 // and the ticket of the report without an answer
-	rotten   map[recovery.BlobID]uint64 // and the ticket of its report
+	rotten   map[recovery.BlobID]report
 	promised map[recovery.BlobID]promised
 
 	doubt string // a write or a flush of this process failed
@@ -41,6 +41,9 @@ type identity struct {
 	id     store.MarkerID
 	shards map[uint32]store.MarkerID
 }
+
+// report is an operator's of a rotten blob, and what was seen of it then.
+type report struct{ ticket, gained uint64 }
 
 // promised is a rotten blob of which an operator was told that it is put back.
 type promised struct {
@@ -76,7 +79,7 @@ type underway struct {
 func newOracle(w *world) oracle {
 	return oracle{
 		w: w, records: []recovery.Record{{}}, stores: map[string]identity{},
-		lost: map[recovery.BlobID]uint64{}, rotten: map[recovery.BlobID]uint64{}, promised: map[recovery.BlobID]promised{},
+		lost: map[recovery.BlobID]uint64{}, rotten: map[recovery.BlobID]report{}, promised: map[recovery.BlobID]promised{},
 		life: life{definite: map[recovery.BlobID]uint32{}},
 	}
 }
@@ -133,9 +136,18 @@ func (o *oracle) loaded(r recovery.Record, report checkpoint.LoadReport) {
 	}
 }
 
+// known reports whether a record is one of those that may be found. The pause lies
+// outside of the progress: it is the newest one of any copy that can be read.
 func (o *oracle) known(r recovery.Record) bool {
-	words := o.w.record(r)
-	return slices.ContainsFunc(o.records, func(k recovery.Record) bool { return o.w.record(k) == words })
+	paused := r.Paused
+	for i := len(o.records) - 1; i >= 0; i-- {
+		k := o.records[i]
+		r.Paused = k.Paused
+		if o.w.record(k) == o.w.record(r) && slices.ContainsFunc(o.records[i:], func(k recovery.Record) bool { return k.Paused == paused }) {
+			return true
+		}
+	}
+	return false
 }
 
 func (o *oracle) mayBe() string {
@@ -181,6 +193,15 @@ func (o *oracle) storeOpened(name string, at *root, owned shards.Set) {
 		id.shards[s] = at.shards[s].ID
 	}
 	o.stores[name] = id
+}
+
+// makesRoot: where progress claims work, an empty place is a disk that is not mounted,
+// and must not be filled (hazard 82).
+func (o *oracle) makesRoot() {
+	p := o.w.proc.machine.Progress()
+	if p != nil && p.Counters.Stored+p.Counters.AlreadyStored > 0 {
+		o.w.violate("hazard 82: an empty root gets a marker, and %d blobs were settled", p.Counters.Stored+p.Counters.AlreadyStored)
+	}
 }
 
 // sameStore reports whether a store that progress is bound to is the one that is there.

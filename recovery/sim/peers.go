@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/recoverd/recoverd/recovery"
 	"github.com/recoverd/recoverd/shards"
@@ -77,6 +76,8 @@ func (p *peers) ask(i int, piece syncer.Piece, sink syncer.Sink) (recovery.Reaso
 	switch {
 	case !p.up[i]:
 		return recovery.Unreachable, errRefused
+	case !w.certified(&w.blobs[w.index[piece.Blob.ID]]): // they delete too
+		return recovery.Absent, errAbsent
 	case w.fault(PeerAbsent):
 		return recovery.Absent, errAbsent
 	case w.fault(PeerClogs):
@@ -149,6 +150,3 @@ func (w *world) newBlob(seed uint64, i int) blob {
 	}
 	return b
 }
-
-// fetchTakes is how long a peer that is up takes at most.
-const fetchTakes = 20 * time.Second

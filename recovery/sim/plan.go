@@ -35,7 +35,7 @@ func newPlan(rng *rand.Rand, o Options) plan {
 		machine: recovery.Config{
 			Placement: shards.Hashed,
 			Slots:     1 + rng.IntN(4), BytesInFlight: int64(pick(15, 25, 60)), Unsettled: pick(1, 2, 4, 20), Parked: pick(1, 2, 10),
-			PageRows: pick(1, 2, 3, 20), ParkAfter: uint32(1 + rng.IntN(3)), ParkedRetry: time.Duration(pick(15, 40, 100)) * time.Second,
+			PageRows: pick(1, 2, 3, 20), ParkAfter: uint32(1 + rng.IntN(3)), ParkedRetry: time.Duration(pick(30, 40, 100)) * time.Second,
 			SaveEvery: time.Duration(pick(100, 1000, 5000)) * time.Millisecond, SaveSettled: pick(1, 2, 100),
 			FollowInterval: time.Duration(pick(1, 1, 5)) * time.Second,
 		},
@@ -43,9 +43,6 @@ func newPlan(rng *rand.Rand, o Options) plan {
 	if rng.IntN(6) == 0 {
 		p.machine.Placement = shards.Striped
 		p.total = uint32(2 + rng.IntN(3))
-	}
-	if p.machine.ParkedRetry < recovery.RetryMax {
-		p.machine.ParkedRetry = 15 * time.Second
 	}
 	p.steps = min(p.steps, o.MaxSteps)
 	for k := range p.rate {

@@ -43,6 +43,7 @@ func (s *shelf) prepare(req recovery.StoreRequest) (recovery.StoreReport, error)
 		return recovery.StoreReport{}, err
 	}
 	if plan.WriteRoot {
+		s.w.oracle.makesRoot()
 		if err := d.write(); err != nil {
 			return recovery.StoreReport{}, err
 		}

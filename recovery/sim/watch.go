@@ -271,8 +271,8 @@ func (o *oracle) putBack(e recovery.PutBack, a recovery.Answered) {
 			delete(o.lost, b.ID)
 		}
 		taken := !slices.Contains(a.Unknown, b.ID) && !slices.Contains(a.Refused, b.ID)
-		if taken && o.rotten[b.ID] == e.Ticket && w.seenAsItIs(b.ID) && len(o.holders(b.ID)) > 0 {
-			gained, _ := newestGain(&w.blobs[w.index[b.ID]], w.catalog.epoch)
+		gained, seen := w.seenAsItIs(b.ID)
+		if taken && seen && o.rotten[b.ID] == (report{e.Ticket, gained}) && len(o.holders(b.ID)) > 0 {
 			o.promised[b.ID] = promised{root: w.disk.root, gained: gained}
 		}
 	}
