@@ -161,7 +161,10 @@ func (m *Machine) lookAt(row *Row) bool {
 	case f.covered != nil && row.Within(*f.covered):
 		counted = false // earlier passes finished it, or keep it in the list (I7)
 	case len(f.list) > 0 && f.list[row.ID] != nil:
-		// It is unsettled already and stays so (I9).
+		// It is unsettled already and stays so (I9). What is under way may have stored it
+		// before it was deleted, and certified again within this bound.
+		e := f.list[row.ID]
+		e.lost = e.seq != 0
 	case row.EndEpoch <= m.epochNow():
 		c.Expired++
 	case row.Stored:

@@ -45,6 +45,7 @@ const (
 	Certify
 	Extend
 	Delete
+	Renew // deleted, removed by the node, certified again
 	Invalidate
 	NewEpoch
 	CatalogLags
@@ -114,7 +115,7 @@ var kindNames = [kinds]string{
 	CatalogError: "catalog_error", StaleAnswer: "stale_answer", BadPage: "bad_page", ShortPage: "short_page",
 	ReplayedAnswer: "replayed_answer", OtherSet: "other_set", PeerDown: "peer_down", PeerDrops: "peer_drops",
 	PeerAbsent: "peer_absent", PeerLies: "peer_lies", PeerReplays: "peer_replays", PeerClogs: "peer_clogs",
-	Certify: "certify", Extend: "extend", Delete: "delete", Invalidate: "invalidate", NewEpoch: "new_epoch",
+	Certify: "certify", Extend: "extend", Delete: "delete", Renew: "renew", Invalidate: "invalidate", NewEpoch: "new_epoch",
 	CatalogLags: "catalog_lags", CatalogBack: "catalog_back", LineageBreaks: "lineage_breaks", CatalogTwin: "catalog_twin",
 	ShardsChange: "shards_change", TotalChanges: "total_changes", ContinuityChanges: "continuity_changes",
 	NodeAway: "node_away", Pause: "pause", Retry: "retry", Limits: "limits", StopDraining: "stop_draining",

@@ -39,7 +39,7 @@ func (w *world) moves() []move {
 		{DeadInside, w.armFuse}, {DiskFull, w.fill}, {ShardWiped, w.wipeShard}, {RootUnmounted, w.unmount},
 		{RootSwapped, w.swapRoot}, {BlobLost, w.loseBlob}, {BlobRots, w.rotBlob}, {NodeDeletes, w.nodeDeletes},
 		{PeerDown, func() bool { w.peers.toggle(w.rng.IntN(len(w.peers.up))); return true }},
-		{Certify, w.certify}, {Certify, w.hint}, {Extend, w.extend}, {Delete, w.deletePromise}, {Invalidate, w.invalidate},
+		{Certify, w.certify}, {Certify, w.hint}, {Extend, w.extend}, {Delete, w.deletePromise}, {Renew, w.renew}, {Invalidate, w.invalidate},
 		{NewEpoch, w.newEpoch}, {CatalogLags, w.lag}, {CatalogBack, w.goBack}, {LineageBreaks, w.breakLineage},
 		{CatalogTwin, w.twin}, {ShardsChange, w.changeShards}, {TotalChanges, w.changeTotal},
 		{ContinuityChanges, w.changeContinuity}, {NodeAway, w.leaveOrReturn},
@@ -155,6 +155,24 @@ func (w *world) nodeDeletes() bool {
 		}
 	}
 	return some
+}
+
+// renew: a blob is deleted, the node removes it, and it is certified again, all while
+// something of it may be under way.
+func (w *world) renew() bool {
+	b, p := w.somePromise()
+	if p == nil {
+		return false
+	}
+	for i := range b.promises {
+		b.promises[i].deleted = true
+	}
+	w.nextPosition()
+	w.nodeDeletes()
+	b.promises = append(b.promises, promise{certified: w.catalog.epoch, end: w.catalog.epoch + 3, gained: w.catalog.position + 1})
+	w.nextPosition()
+	w.note("@%d renewed %s", w.catalog.position, w.name(b.ID))
+	return true
 }
 
 func (w *world) newEpoch() bool {

@@ -41,6 +41,8 @@ type ask struct {
 	rows   []recovery.Row
 	watch  *syncer.Watch
 	sealed bool
+	slow   bool // everything else overtakes it
+	claims bool // progress claimed work when it was asked for
 	// ghost: the syncer was asked on behalf of another shard set.
 	ghost bool
 }
@@ -175,7 +177,7 @@ func (p *process) perform(effects []recovery.Effect) {
 			p.over = true
 			return
 		default:
-			p.asks = append(p.asks, &ask{effect: e})
+			p.asks = append(p.asks, &ask{effect: e, slow: w.rng.IntN(6) == 0, claims: w.proc != nil && w.oracle.claimsWork()})
 		}
 	}
 }
@@ -205,7 +207,7 @@ func (p *process) halt(misconfigured bool) {
 func (p *process) sync(e recovery.Sync) {
 	w := p.w
 	req := syncer.Request{Run: e.Run, Blob: e.Blob, Covers: e.Covers, Placement: e.Placement, Replace: e.Replace}
-	a := &ask{effect: e}
+	a := &ask{effect: e, slow: w.rng.IntN(6) == 0}
 	if w.fault(OtherSet) {
 		req.Covers, a.ghost = w.node.otherCovers(), true
 	}
@@ -335,7 +337,7 @@ func (p *process) openStore(a *ask, e recovery.OpenStore) {
 	if a.answer != nil {
 		return
 	}
-	report, err := p.shelf.prepare(e.Request)
+	report, err := p.shelf.prepare(e.Request, a.claims)
 	if err != nil {
 		a.answer = recovery.StoreFailed{Seq: e.Seq, Err: err}
 		return

@@ -22,8 +22,9 @@ type shelf struct {
 }
 
 // prepare opens the store by the rules of package store: look, decide, make what is
-// missing, and flush what an earlier process left before anything is listed.
-func (s *shelf) prepare(req recovery.StoreRequest) (recovery.StoreReport, error) {
+// missing, and flush what an earlier process left before anything is listed. claims:
+// progress claimed work when it was asked for.
+func (s *shelf) prepare(req recovery.StoreRequest, claims bool) (recovery.StoreReport, error) {
 	d := &s.w.disk
 	if s.broken != nil {
 		return recovery.StoreReport{}, s.broken
@@ -43,7 +44,7 @@ func (s *shelf) prepare(req recovery.StoreRequest) (recovery.StoreReport, error)
 		return recovery.StoreReport{}, err
 	}
 	if plan.WriteRoot {
-		s.w.oracle.makesRoot()
+		s.w.oracle.makesRoot(claims)
 		if err := d.write(); err != nil {
 			return recovery.StoreReport{}, err
 		}

@@ -149,7 +149,7 @@ func (w *world) pass(d time.Duration) {
 func (p *process) todo() (todo []func()) {
 	w := p.w
 	for _, a := range p.asks {
-		if p.ready(a) {
+		if p.ready(a) && (!a.slow || w.calm || w.rng.IntN(12) == 0) {
 			todo = append(todo, func() { p.advance(a) })
 		}
 	}
