@@ -64,8 +64,16 @@ type life struct {
 	newest    uint64 // ticket of the newest PauseAsked
 	last      *recovery.Progress
 	returns   uint64
-	before    recovery.Phase
-	checkedAt uint64
+	looks     looks
+}
+
+// looks says whether a look at the store is newer than the work it must confirm.
+type looks struct {
+	events uint64            // told so far
+	work   string            // what was done by then
+	worked uint64            // the event that last changed it
+	asked  map[uint64]uint64 // the event that each look was asked for at, by its number
+	looked uint64            // of the newest that was answered
 }
 
 // underway is a sync that was asked for and not answered.
@@ -90,6 +98,7 @@ func (o *oracle) restarts() {
 	o.life = life{
 		slots: o.w.plan.machine.Slots, bytes: o.w.plan.machine.BytesInFlight, syncs: map[uint64]*underway{},
 		notBefore: map[recovery.BlobID]time.Duration{}, definite: o.definite, tickets: map[uint64]recovery.Event{},
+		looks: looks{asked: map[uint64]uint64{}},
 	}
 	o.tip = nil
 }

@@ -44,6 +44,7 @@ func (o *oracle) before(e recovery.Event) {
 // after checks what the machine does about an event.
 func (o *oracle) after(e recovery.Event, effects []recovery.Effect) {
 	o.mustHalt(e, effects)
+	o.looks.note(e, o.w.proc.machine.Progress())
 	switch e := e.(type) {
 	case recovery.Sealed:
 		if u := o.syncs[e.Seq]; u != nil {
@@ -62,6 +63,21 @@ func (o *oracle) after(e recovery.Event, effects []recovery.Effect) {
 
 // maxAsked bounds the questions of a machine while no time passes.
 const maxAsked = 400
+
+// note notes what an event did.
+func (l *looks) note(e recovery.Event, p *recovery.Progress) {
+	l.events++
+	if e, opened := e.(recovery.StoreOpened); opened {
+		l.looked = max(l.looked, l.asked[e.Seq])
+	}
+	if p == nil {
+		return
+	}
+	c := p.Counters
+	if now := fmt.Sprint(p.Run, p.Bound.Position, p.Covered != nil, c.Stored, c.AlreadyStored, c.NotCertified, c.Expired, c.Passes, len(p.Unsettled)); now != l.work {
+		l.work, l.worked = now, l.events
+	}
+}
 
 // mustHalt: after a failed write or flush nothing is acknowledged (I12), and without
 // one nothing halts.
@@ -147,7 +163,14 @@ func (o *oracle) effect(x recovery.Effect) {
 	case recovery.Answered:
 		o.answered(x)
 		asks = false
-	case recovery.TakeBound, recovery.OpenStore, recovery.ReadPage:
+	case recovery.OpenStore:
+		o.looks.asked[x.Seq] = o.looks.events
+	case recovery.TakeBound, recovery.ReadPage:
+	case recovery.PhaseChanged:
+		if l := &o.looks; x.To == recovery.PhaseComplete && l.looked < l.worked {
+			w.violate("hazard 82: complete by a look at the store from before the work it confirms")
+		}
+		asks = false
 	default:
 		asks = false
 	}
