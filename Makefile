@@ -12,10 +12,14 @@ VGW_VER  := v1.8.0
 FUZZTIME ?= 20s
 KILLS    ?= 120
 CUTS     ?= 20
+SEEDS    ?= 20000
+SEED     ?= 1
+WITHOUT  ?=
+TRACE    ?=
 export CGO_ENABLED ?= 0
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test check race servers crash power crash-states planted model bench fuzz dist deploy-check reproducible clean
+.PHONY: help run build test check race servers sim crash-states planted crash power model bench bench-peers fuzz dist deploy-check reproducible clean
 
 help: ## print this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -66,6 +70,10 @@ planted: ## build each fault that lost data into the program and have it caught
 
 model: ## search the Promela model of cursor, list, crashes and fence (spin and gcc)
 	$(GO) test ./recovery/sim/model -count=1 -v -timeout 20m -model
+
+sim: ## SEEDS simulated histories from SEED on (WITHOUT=kind,kind leaves some out, TRACE=1 prints every step)
+	@mkdir -p .cache && $(GO) test -c -o .cache/sim.test ./recovery/sim
+	@cd recovery/sim && $(CURDIR)/.cache/sim.test -test.run '^TestSimulation$$' -test.v -seeds=$(SEEDS) -seed=$(SEED) -without=$(WITHOUT) $(if $(TRACE),-steps)
 
 bench: build ## the measurements that the README quotes, as ratios within one run
 	$(GO) test ./recovery -run xxx -bench . -benchtime 5000000x

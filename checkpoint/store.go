@@ -3,7 +3,6 @@ package checkpoint
 import (
 	"errors"
 	"fmt"
-	"path/filepath"
 	"sync"
 
 	"github.com/recoverd/recoverd/recovery"
@@ -15,10 +14,7 @@ import (
 // goroutine.
 type Store struct {
 	mu     sync.Mutex
-	fs     fsys
-	lock   *dirLock
-	db     *database
-	mirror *mirror
+	copies copies
 	ledger ledger
 	report LoadReport
 	err    error // sticks: ErrFailed or ErrClosed
@@ -36,27 +32,29 @@ func open(cfg Config, fs fsys) (*Store, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	cfg = cfg.withDefaults()
-	if err := fs.makeDir(cfg.Dir); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrCreate, err)
-	}
-	lock, err := lockDir(cfg.Dir, cfg.LockTimeout)
+	f, err := lockFiles(cfg.withDefaults(), fs)
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{fs: fs, lock: lock}
-	if err := s.start(cfg); err != nil {
-		return nil, errors.Join(fmt.Errorf("open checkpoint in %s: %w", cfg.Dir, err), s.close())
+	s, err := openCopies(f)
+	if err != nil {
+		return nil, fmt.Errorf("open checkpoint in %s: %w", cfg.Dir, err)
 	}
 	return s, nil
 }
 
-// start does what Open promises, under the lock.
-func (s *Store) start(cfg Config) error {
-	if err := removeIfThere(s.fs, filepath.Join(cfg.Dir, buildName)); err != nil {
-		return err
+// openCopies does what Open promises with copies that nobody else uses, which are
+// the store's from then on.
+func openCopies(c copies) (*Store, error) {
+	s := &Store{copies: c}
+	if err := s.start(); err != nil {
+		return nil, errors.Join(err, c.close())
 	}
-	found, err := surveyDir(s.fs, cfg.Dir)
+	return s, nil
+}
+
+func (s *Store) start() error {
+	found, err := s.copies.survey()
 	if err != nil {
 		return err
 	}
@@ -67,11 +65,11 @@ func (s *Store) start(cfg Config) error {
 		return fmt.Errorf("take over from %s: %w", take.source, err)
 	}
 	s.ledger.set = true
-	if s.mirror, err = openMirror(s.fs, cfg.Dir); err != nil {
+	if s.report.SetAside, err = s.copies.provide(found.database, s.ledger.last); err != nil {
 		return err
 	}
-	if err := s.provideDatabase(cfg, found.database); err != nil {
-		return err
+	if s.report.SetAside != "" && s.report.Source == SourceDatabase {
+		s.report.Path = s.report.SetAside
 	}
 	if !ok || found.agrees(take) && take.listState == ListWhole {
 		return nil
@@ -84,26 +82,6 @@ func (s *Store) start(cfg Config) error {
 		return err
 	}
 	return s.write(p)
-}
-
-// provideDatabase opens the database; one that is unfit is set aside first, and
-// one that is missing is made with the record taken.
-func (s *Store) provideDatabase(cfg Config, state databaseState) (err error) {
-	if state == databaseUnfit {
-		if s.report.SetAside, err = setAside(s.fs, cfg.Dir, cfg.Now()); err != nil {
-			return fmt.Errorf("set %s aside: %w", databaseName, err)
-		}
-		if s.report.Source == SourceDatabase {
-			s.report.Path = s.report.SetAside
-		}
-	}
-	if state != databaseFit {
-		if err := createDatabase(s.fs, cfg.Dir, s.ledger.last); err != nil {
-			return fmt.Errorf("%w: %w", ErrCreate, err)
-		}
-	}
-	s.db, err = openDatabase(s.fs, filepath.Join(cfg.Dir, databaseName), cfg.LockTimeout)
-	return err
 }
 
 // Load returns what a restart would resume from: at first what Open found, then
@@ -160,15 +138,15 @@ func (s *Store) save(r recovery.Record, less bool) error {
 // (I12, hazard 45).
 func (s *Store) write(p plan) error {
 	steps := []func() error{
-		func() error { return s.db.put(p.first) },
-		func() error { return s.mirror.write(p.first) },
+		func() error { return s.copies.put(p.first) },
+		func() error { return s.copies.mirror(p.first) },
 	}
 	if p.less {
 		steps = []func() error{
-			func() error { return s.mirror.write(p.first) },
-			func() error { return s.mirror.write(p.second) },
-			func() error { return s.db.put(p.second) },
-			func() error { return s.db.put(p.second) },
+			func() error { return s.copies.mirror(p.first) },
+			func() error { return s.copies.mirror(p.second) },
+			func() error { return s.copies.put(p.second) },
+			func() error { return s.copies.put(p.second) },
 		}
 	}
 	for _, step := range steps {
@@ -190,16 +168,5 @@ func (s *Store) Close() error {
 		return nil
 	}
 	s.err = ErrClosed
-	return s.close()
-}
-
-// close closes what is open; the lock goes last.
-func (s *Store) close() error {
-	var errs []error
-	errs = append(errs, s.db.close())
-	if s.mirror != nil {
-		errs = append(errs, s.mirror.close())
-	}
-	errs = append(errs, s.lock.release())
-	return errors.Join(errs...)
+	return s.copies.close()
 }

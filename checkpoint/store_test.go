@@ -237,7 +237,7 @@ func TestCommitThatCannotWrite(t *testing.T) {
 	must(t, s.Reset(recordtest.Full()))
 	ro, err := os.Open(filepath.Join(dir, databaseName))
 	must(t, err)
-	must(t, unix.Dup3(int(ro.Fd()), int(s.db.file.Fd()), unix.O_CLOEXEC))
+	must(t, unix.Dup3(int(ro.Fd()), int(s.copies.(*files).db.file.Fd()), unix.O_CLOEXEC))
 	must(t, ro.Close())
 	if err := s.Save(recordtest.Full()); !errors.Is(err, ErrFailed) || !errors.Is(err, syscall.EBADF) {
 		t.Errorf("Save: %v", err)
@@ -326,7 +326,7 @@ func TestNewerVersionIsLeftAlone(t *testing.T) {
 	sealAgain(head)
 	img := s.ledger.last
 	img.head = head
-	must(t, s.db.put(img))
+	must(t, s.copies.put(img))
 	must(t, s.Close())
 	before := readAll(t, dir)
 	if _, err := Open(Config{Dir: dir}); !errors.Is(err, ErrVersion) {

@@ -3,6 +3,7 @@ package checkpoint
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"path/filepath"
 	"slices"
@@ -39,17 +40,22 @@ func surveyDir(fs fsys, dir string) (survey, error) {
 func surveyMirror(fsys fsys, dir string) (survey, error) {
 	var s survey
 	for _, name := range slotSources() {
-		if err := s.addSlot(fsys, dir, name); err != nil {
+		if err := s.readSlot(fsys, dir, name); err != nil {
 			return survey{}, fmt.Errorf("read %s: %w", name, err)
 		}
 	}
-	if s.slots == 1 && len(s.copies) == 0 {
-		s.damage[0].Why = "its first write did not finish; there is nothing in it yet" // hazard 41
-	}
+	s.noteFirstWrite()
 	return s, nil
 }
 
-func (s *survey) addSlot(fsys fsys, dir string, name Source) (err error) {
+// noteFirstWrite says what a lone slot that cannot be read is (hazard 41).
+func (s *survey) noteFirstWrite() {
+	if s.slots == 1 && len(s.copies) == 0 {
+		s.damage[0].Why = "its first write did not finish; there is nothing in it yet"
+	}
+}
+
+func (s *survey) readSlot(fsys fsys, dir string, name Source) (err error) {
 	path := filepath.Join(dir, string(name))
 	f, size, err := fsys.openRegular(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -59,10 +65,14 @@ func (s *survey) addSlot(fsys fsys, dir string, name Source) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
+	return s.addSlot(f, size, name, path)
+}
+
+func (s *survey) addSlot(r io.ReaderAt, size int64, name Source, path string) error {
 	if size > 0 {
 		s.slots++
 	}
-	c, ok, err := readSlot(f)
+	c, ok, err := readSlot(r)
 	return s.add(c, ok, err, name, path)
 }
 
@@ -70,20 +80,30 @@ func (s *survey) addDatabase(fsys fsys, dir string) (err error) {
 	path := filepath.Join(dir, databaseName)
 	f, size, err := fsys.openRegular(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		if s.slots > 0 {
-			s.note(SourceDatabase, "it is missing")
-		}
+		s.missDatabase()
 		return nil
 	}
 	if err != nil {
 		return fmt.Errorf("read %s: %w", databaseName, err)
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	s.database = databaseFit
 	headValue, list, err := scanPages(f, size)
 	if err != nil && !isDamage(err) {
 		return fmt.Errorf("read %s: %w", databaseName, err)
 	}
+	return s.addValues(headValue, list, err, path)
+}
+
+// missDatabase notes that there is none although there was one.
+func (s *survey) missDatabase() {
+	if s.slots > 0 {
+		s.note(SourceDatabase, "it is missing")
+	}
+}
+
+// addValues takes what the database holds; err is the damage that hides it.
+func (s *survey) addValues(headValue, list []byte, err error, path string) error {
+	s.database = databaseFit
 	var c stored
 	if err == nil {
 		c, err = decodeStored(headValue, list)

@@ -1,6 +1,9 @@
 package recovery
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+)
 
 // onBound takes the catalog's newest state, asked for while loading or while
 // following.
@@ -47,7 +50,7 @@ func (m *Machine) onStore(e StoreOpened) {
 	case m.run.on && e.Seq == m.run.asking && e.Seq != 0:
 		m.run.asking = 0
 		if e.Report.Identity == m.run.fence.Store {
-			m.run.checked = true
+			m.run.checked, m.run.again = !m.run.again, false
 			return
 		}
 		m.suspend(PhaseLoading, "the store is no longer the one that was filled")
@@ -57,6 +60,8 @@ func (m *Machine) onStore(e StoreOpened) {
 func (m *Machine) onStoreFailed(e StoreFailed) {
 	m.ended(e.Seq)
 	switch {
+	case errors.Is(e.Err, ErrInDoubt): // also in an answer that is not waited for any more (I12)
+		m.halt("store: " + e.Err.Error())
 	case e.Seq == m.load.asking && e.Seq != 0:
 		m.load.asking = 0
 		m.loadFails("store", e.Err)
@@ -66,6 +71,10 @@ func (m *Machine) onStoreFailed(e StoreFailed) {
 		m.loadFails("store", e.Err)
 	}
 }
+
+// uncheck says that the store's markers have to be looked at before the next claim.
+// A look that was asked for earlier does not count.
+func (m *Machine) uncheck() { m.run.checked, m.run.again = false, m.run.asking != 0 }
 
 // checkStore looks at the store's markers once more before complete is claimed.
 func (m *Machine) checkStore() {

@@ -2,8 +2,8 @@ package recovery
 
 import "time"
 
-// followState takes the catalog's newest bound between passes, at most once per
-// FollowInterval: any number of moves becomes one next pass (hazard 93).
+// followState takes the catalog's newest bound, at most once per FollowInterval: any
+// number of moves becomes one next pass (hazard 93).
 type followState struct {
 	asking  uint64
 	hinted  bool // something may be newer
@@ -13,16 +13,18 @@ type followState struct {
 	trouble trouble
 }
 
-// followDue reports whether the newest bound is to be asked for now.
+// followDue reports whether the newest bound is to be asked for now: after a pass,
+// and in one that a full list holds up. Its bound stays, but what the network has
+// dropped meanwhile, and no peer has any more, would fill the list for ever.
 func (m *Machine) followDue() bool {
 	f := &m.follow
-	return f.hinted && m.run.front.passDone() && m.now >= f.takenAt+m.cfg.FollowInterval && m.now >= f.retryAt
+	return f.hinted && (m.run.front.passDone() || m.listFull()) && m.now >= f.takenAt+m.cfg.FollowInterval && m.now >= f.retryAt
 }
 
-// followCatalog asks for the newest bound when a pass is finished. It waits for
-// a look-up under way, which must be answered by the state it was asked of.
+// followCatalog asks for the newest bound. It waits for a page and a look-up under
+// way, which must be answered by the state they were asked of.
 func (m *Machine) followCatalog() {
-	if m.follow.asking != 0 || m.look.asking != 0 || m.idle() || !m.followDue() {
+	if m.follow.asking != 0 || m.look.asking != 0 || m.scan.asking != 0 || m.idle() || !m.followDue() {
 		return
 	}
 	m.follow.asking = m.nextSeq()
@@ -30,8 +32,8 @@ func (m *Machine) followCatalog() {
 	m.emit(TakeBound{Seq: m.follow.asking})
 }
 
-// followTo compares the newest bound with the finished one and begins the next
-// pass if it has moved.
+// followTo compares the newest bound with the pass's and, if that is finished and
+// the catalog has moved, begins the next one.
 func (m *Machine) followTo(tip Tip) {
 	m.follow.takenAt = m.now
 	p := m.progress()
@@ -51,7 +53,7 @@ func (m *Machine) followTo(tip Tip) {
 	case Extend:
 		f.bound, f.scan = next.Bound, Mark{}
 		m.run.counters.Looked = 0
-		m.run.checked = false
+		m.uncheck()
 		m.scan = scanState{spare: m.scan.spare}
 		m.save.dirty, m.save.forced = true, true
 		m.emit(Decided{Run: m.run.number, Origin: next.Origin})

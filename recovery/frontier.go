@@ -25,7 +25,7 @@ type entry struct {
 	seq     uint64        // of the Sync under way, 0 without one
 	at      time.Duration // when it is due; monotonic
 	slot    int           // index in the due heap, -1 outside of it
-	lost    bool          // put back while its sync was under way: a success is out of date
+	lost    bool          // put back, or certified anew, while its sync was under way: a success is out of date
 	retried bool          // counts against the share of slots for retries
 	parked  bool          // was parked when its try began; counted in tried
 }

@@ -80,7 +80,7 @@ func (m *Machine) onOwnership(own shards.Ownership) {
 	same := f.TotalShards == own.TotalShards && f.Owned.Equal(own.Owned) && f.Continuity == own.Continuity
 	if same && own.Node == shards.Active && own.Epoch >= m.run.epoch {
 		m.run.epoch = own.Epoch
-		m.run.checked = false
+		m.uncheck()
 		m.follow.hinted = true
 		m.save.dirty = true
 		return
@@ -214,10 +214,6 @@ func storeRequest(p *Progress, own shards.Ownership, placement shards.Placement,
 func (m *Machine) loadFails(what string, err error) {
 	if errors.Is(err, ErrMisconfigured) {
 		m.haltMisconfigured(err)
-		return
-	}
-	if errors.Is(err, ErrInDoubt) {
-		m.halt(what + ": " + err.Error())
 		return
 	}
 	m.load.trouble.fails(m, what, err)

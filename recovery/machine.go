@@ -67,6 +67,7 @@ type runState struct {
 	bytes    int64 // declared sizes of these
 	checked  bool  // the store's identity was checked since the list became empty
 	asking   uint64
+	again    bool // what is being asked is out of date
 }
 
 // New returns a machine in phase waiting. Errors wrap ErrConfig.

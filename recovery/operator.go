@@ -89,7 +89,7 @@ func (m *Machine) onPutBack(e PutBack) {
 			continue
 		default:
 			f.wait(f.insert(Unsettled{ID: b.ID, Size: b.Size, State: Waiting, Replace: true}), m.now)
-			m.run.checked = false
+			m.uncheck()
 		}
 		a.Taken++
 	}

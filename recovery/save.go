@@ -57,7 +57,9 @@ func (m *Machine) saveNow(less bool) {
 		p = m.progress()
 	}
 	s.asked = m.nextSeq()
-	s.askedEnd = m.endClaim()
+	if s.askedEnd = m.endClaim(); s.askedEnd != s.endSaved {
+		s.endSaved = endClaim{} // from here on the disk may hold either
+	}
 	m.emit(Save{Seq: s.asked, Record: Record{Paused: m.paused, Progress: p}, Less: less || s.less})
 	s.dirty, s.forced, s.less, s.settled, s.at = false, false, false, 0, m.now
 	s.carried, s.owed = append(s.carried, s.owed...), s.owed[:0]

@@ -122,7 +122,7 @@ func (m *Machine) scanPages() {
 			return
 		}
 	}
-	if len(s.pages) < pagesAhead && s.asking == 0 && !s.ended && !m.idle() && m.now >= s.retryAt {
+	if len(s.pages) < pagesAhead && s.asking == 0 && m.follow.asking == 0 && !s.ended && !m.idle() && m.now >= s.retryAt {
 		s.asking = m.nextSeq()
 		m.emit(ReadPage{Run: m.run.number, Seq: s.asking, After: s.after, Since: m.run.front.covered, Buf: m.buffer()})
 	}
@@ -161,7 +161,10 @@ func (m *Machine) lookAt(row *Row) bool {
 	case f.covered != nil && row.Within(*f.covered):
 		counted = false // earlier passes finished it, or keep it in the list (I7)
 	case len(f.list) > 0 && f.list[row.ID] != nil:
-		// It is unsettled already and stays so (I9).
+		// It is unsettled already and stays so (I9). What is under way may have stored it
+		// before it was deleted, and certified again within this bound.
+		e := f.list[row.ID]
+		e.lost = e.seq != 0
 	case row.EndEpoch <= m.epochNow():
 		c.Expired++
 	case row.Stored:
@@ -201,16 +204,22 @@ func (m *Machine) scanBlocked() string {
 	return ""
 }
 
+// listFull reports whether the scan waits for room in the unsettled list.
+func (m *Machine) listFull() bool {
+	f := m.run.front
+	return f.active() >= m.cfg.Unsettled || f.parked() >= m.cfg.Parked
+}
+
 // endPass claims the pass: every blob of the bound is settled or in the list
-// (I7). A newer bound that is known already, because a restart finished an older
-// pass first, begins its pass at once; otherwise followCatalog finds out.
+// (I7). A newer bound that is known already, from a restart or a full list, begins
+// its pass at once; otherwise followCatalog finds out.
 func (m *Machine) endPass() {
 	f := m.run.front
 	bound := f.bound
 	f.covered = &bound
 	f.scan = MarkEnd()
 	m.run.counters.Passes++
-	m.run.checked = false
+	m.uncheck()
 	m.scan = scanState{ended: true, spare: m.scan.spare}
 	m.save.dirty, m.save.forced = true, true
 	m.follow.hinted = true

@@ -129,7 +129,7 @@ func (m *Machine) settleAs(e *entry, why Reason) {
 
 func (m *Machine) settle(e *entry) {
 	m.run.front.settle(e)
-	m.run.checked = false
+	m.uncheck()
 	m.save.dirty = true
 	m.save.settled++
 }

@@ -32,6 +32,7 @@ type barrier struct {
 	closing  atomic.Bool
 	lanes    lanes
 	laneWork sync.WaitGroup
+	stepped  bool // a Stepper turns the lanes; they have no goroutine
 }
 
 // ticket is one sealed draft on its way. While it is in a lane the draft is the
@@ -94,7 +95,7 @@ func (b *barrier) close() {
 
 func (b *barrier) laneOf(v Volume) *lane {
 	l, isNew := b.lanes.get(v, b)
-	if isNew {
+	if isNew && !b.stepped {
 		b.laneWork.Go(l.run)
 	}
 	return l

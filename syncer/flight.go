@@ -130,9 +130,19 @@ func (t *table) move(f *flight, stage Stage) {
 	}
 }
 
-// land takes a flight that has ended off the table. It returns who wants to know
-// the outcome, and the successor, to be flown with ctx.
-func (t *table) land(f *flight) (watches []*Watch, next *flight, ctx context.Context) {
+// land takes a flight that has ended off the table, and tells everybody who wants
+// to know. It returns the successor, to be flown with ctx.
+func (t *table) land(f *flight, o recovery.Outcome, answers []Answer) (next *flight, ctx context.Context) {
+	watches, next, ctx := t.leave(f)
+	// After leaving, so that whoever asks again on hearing it finds no flight that
+	// has ended.
+	for _, w := range watches {
+		w.finish(o, answers)
+	}
+	return next, ctx
+}
+
+func (t *table) leave(f *flight) (watches []*Watch, next *flight, ctx context.Context) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	f.cancel()

@@ -61,13 +61,7 @@ func (h *Handler) fly(ctx context.Context, f *flight) {
 	for f != nil {
 		s := blobSync{handler: h, flight: f}
 		outcome, answers := s.run(ctx)
-		var watches []*Watch
-		watches, f, ctx = h.table.land(f)
-		// After landing, so that whoever asks again on hearing it finds no flight
-		// that has ended.
-		for _, w := range watches {
-			w.finish(outcome, answers)
-		}
+		f, ctx = h.table.land(f, outcome, answers)
 	}
 }
 

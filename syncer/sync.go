@@ -22,6 +22,12 @@ type blobSync struct {
 // run returns when nothing of the blob is under way any more: neither here nor
 // in the barrier. The outcome speaks of the whole of the request's covers.
 func (s *blobSync) run(ctx context.Context) (recovery.Outcome, []Answer) {
+	err := s.begin(ctx)
+	return s.end(err)
+}
+
+// begin goes as far as the barrier with every missing piece.
+func (s *blobSync) begin(ctx context.Context) error {
 	b := s.handler.barrier
 	b.feeders.enter()
 	err := s.storeMissing(ctx)
@@ -29,6 +35,11 @@ func (s *blobSync) run(ctx context.Context) (recovery.Outcome, []Answer) {
 	if err == nil && s.handed > 0 {
 		s.handler.table.move(s.flight, Stored)
 	}
+	return err
+}
+
+// end waits for the barrier and sums up. err is how begin ended.
+func (s *blobSync) end(err error) (recovery.Outcome, []Answer) {
 	// Pieces handed in before another one failed are waited for as well: until
 	// they have their answer, the next flight of this id could not tell a name
 	// that is durable from one that is not.
