@@ -16,6 +16,10 @@ SEEDS    ?= 20000
 SEED     ?= 1
 WITHOUT  ?=
 TRACE    ?=
+BLOBS    ?= 50000
+LARGE    ?= 200
+ROUNDS   ?= 5
+PEERS    ?= $(CURDIR)/cmd/recoverd/bench/PEERS.md
 export CGO_ENABLED ?= 0
 
 .DEFAULT_GOAL := help
@@ -48,7 +52,7 @@ race: ## the tests under the race detector (needs a C compiler)
 
 servers: ## tests against real servers (nginx, S3, registry, Postgres, Chromium, promtool); skipped with the reason where one is absent
 	@$(MAKE) -s $(VGW) || echo "versitygw cannot be built, so there is no S3 server for the tests"
-	$(GO) test ./cmd/recoverd ./recovery/statusapi/... ./recovery/catalog/... ./syncer/peer/... -run 'TestServers' -count=1 -v
+	$(GO) test ./cmd/recoverd/... ./recovery/statusapi/... ./recovery/catalog/... ./syncer/peer/... -run 'TestServers' -count=1 -v
 
 $(VGW): # the S3 server of the tests
 	GOBIN=$(CURDIR)/$(dir $@) $(GO) install github.com/versity/versitygw/cmd/versitygw@$(VGW_VER)
@@ -82,6 +86,10 @@ bench: build ## the measurements that the README quotes, as ratios within one ru
 	$(GO) test ./recovery/catalog/boltdb ./recovery/catalog/postgres -run 'TestMeasure' -count=1 -v -timeout 60m -measure
 	$(GO) test ./syncer/erasure -run 'TestMeasure' -count=1 -v -measure
 	$(GO) test ./recovery/catalog/eventlog -run xxx -bench . -benchtime 3x -timeout 60m
+
+bench-peers: build ## recoverd beside rclone, aria2c, curl and plain Go (BLOBS, LARGE, ROUNDS, PEERS); as root, each run on an ext4 of its own
+	$(GO) test ./cmd/recoverd/bench -run 'TestMeasurePeers' -count=1 -v -timeout 180m -measure \
+		-recoverd $(CURDIR)/$(BIN) -blobs=$(BLOBS) -large=$(LARGE) -rounds=$(ROUNDS) -out $(PEERS)
 
 fuzz: ## fuzz every decoder for FUZZTIME each
 	@for f in $$(grep -rhoE --include='*_test.go' '^func Fuzz[A-Za-z0-9]+' . | awk '{print $$2}' | sort -u); do \
