@@ -42,13 +42,14 @@ func (f *flight) serves(req Request) bool {
 		(f.req.Replace || !req.Replace)
 }
 
-// admit lets a request of a run share the flight.
-func (f *flight) admit(run uint64) *Watch {
+// admit lets a request share the flight.
+func (f *flight) admit(req Request) *Watch {
 	w := &f.first
 	if w.flight != nil {
 		w = new(Watch)
 	}
-	w.run, w.flight, w.stage = run, f, f.stage
+	w.run, w.told, w.flight = req.Run, req.Told, f
+	w.move(f.stage)
 	f.watches = append(f.watches, w)
 	return w
 }
@@ -104,13 +105,13 @@ func (t *table) join(req Request) (w *Watch, f *flight, ctx context.Context) {
 	var last *flight
 	for f := t.flights[req.Blob.ID]; f != nil; f = f.next {
 		if !f.stopping && f.serves(req) {
-			return f.admit(req.Run), nil, nil
+			return f.admit(req), nil, nil
 		}
 		last = f
 	}
 	f = newFlight(req)
 	f.table = t
-	w = f.admit(req.Run)
+	w = f.admit(req)
 	if last != nil {
 		last.next = f
 		return w, nil, nil

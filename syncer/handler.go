@@ -47,7 +47,7 @@ func (h *Handler) Sync(req Request) *Watch {
 	w, f, ctx := h.table.join(req)
 	switch {
 	case w == nil:
-		w = newFlight(req).admit(req.Run)
+		w = newFlight(req).admit(req)
 		w.finish(w.stopped(errClosed), nil)
 	case f != nil:
 		go h.fly(ctx, f)

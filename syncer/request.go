@@ -14,4 +14,9 @@ type Request struct {
 	// Replace: the pieces are fetched and published over what is stored already,
 	// which is known to be wrong (hazard 92).
 	Replace bool
+	// Told, if set, is called with the request's watch when its stage becomes Stored,
+	// and when it is Done: at most once for each and in this order, on whatever
+	// goroutine brought it about. It must return at once and not call the Handler. Who
+	// asks for thousands of blobs needs no goroutine for each that way.
+	Told func(*Watch, Stage)
 }

@@ -46,8 +46,9 @@ type Status struct {
 // may look, as late and as slowly as they like, and all see the outcome (hazard
 // 30). Its methods may be called from many goroutines.
 type Watch struct {
-	run    uint64  // the request's
-	flight *flight // of which only req and meter are looked at here
+	run    uint64              // the request's
+	told   func(*Watch, Stage) // the request's; nil: nobody wants to be told
+	flight *flight             // of which only req and meter are looked at here
 
 	mu      sync.Mutex
 	stage   Stage
@@ -153,24 +154,37 @@ func (w *Watch) end() <-chan struct{} {
 
 // move goes on to stage, which is not Done. It never goes back.
 func (w *Watch) move(stage Stage) {
+	if w.goOn(stage) && stage == Stored && w.told != nil {
+		w.told(w, Stored)
+	}
+}
+
+func (w *Watch) goOn(stage Stage) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if stage <= w.stage {
-		return
+		return false
 	}
 	w.stage = stage
 	if w.changed != nil {
 		close(w.changed)
 		w.changed = nil
 	}
+	return true
 }
 
 // finish latches the outcome. The first one stays.
 func (w *Watch) finish(o recovery.Outcome, answers []Answer) {
+	if w.latch(o, answers) && w.told != nil {
+		w.told(w, Done)
+	}
+}
+
+func (w *Watch) latch(o recovery.Outcome, answers []Answer) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.stage == Done {
-		return
+		return false
 	}
 	w.stage, w.outcome, w.answers = Done, o, answers
 	if w.changed != nil {
@@ -179,6 +193,7 @@ func (w *Watch) finish(o recovery.Outcome, answers []Answer) {
 	if w.ended != nil {
 		close(w.ended)
 	}
+	return true
 }
 
 // stopped is the outcome of the request if it is taken back.

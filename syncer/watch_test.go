@@ -13,7 +13,7 @@ import (
 // Hazard 30.
 func TestSecondWaiterBlocksForEver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newFlight(ask(1, 0)).admit(1)
+		w := newFlight(ask(1, 0)).admit(Request{Run: 1})
 		want := recovery.Outcome{Result: recovery.Success, Bytes: 7}
 		var waiters sync.WaitGroup
 		for range 8 {
@@ -42,7 +42,7 @@ func TestSecondWaiterBlocksForEver(t *testing.T) {
 }
 
 func TestWatchOnlyMovesForward(t *testing.T) {
-	w := newFlight(ask(1, 0)).admit(1)
+	w := newFlight(ask(1, 0)).admit(Request{Run: 1})
 	w.move(Stored)
 	before := w.Changed()
 	w.move(Fetching)
@@ -69,7 +69,7 @@ func TestWatchOnlyMovesForward(t *testing.T) {
 
 func TestBytesWakeNobody(t *testing.T) {
 	f := newFlight(ask(1, 0))
-	w := f.admit(1)
+	w := f.admit(Request{Run: 1})
 	changed := w.Changed()
 	f.meter.bytes.Add(10)
 	f.meter.notePeer("p1")
@@ -84,7 +84,7 @@ func TestBytesWakeNobody(t *testing.T) {
 }
 
 func TestGivingUpWaiting(t *testing.T) {
-	w := newFlight(ask(1, 0)).admit(1)
+	w := newFlight(ask(1, 0)).admit(Request{Run: 1})
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if _, err := w.Wait(ctx); !errors.Is(err, context.Canceled) {

@@ -2,6 +2,7 @@ package worker
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 
 	"github.com/recoverd/recoverd/recovery"
@@ -25,9 +26,7 @@ func (w *Worker) perform(ctx context.Context, effects []recovery.Effect) {
 		case recovery.LookUp:
 			w.ask(ctx, func() recovery.Event { return w.lookUp(ctx, e) })
 		case recovery.Sync:
-			// Asked here and not on the goroutine: a CancelRun that follows must find it.
-			watch := w.cfg.Syncer.Sync(syncer.Request{Run: e.Run, Blob: e.Blob, Covers: e.Covers, Placement: e.Placement, Replace: e.Replace})
-			w.ask(ctx, func() recovery.Event { return w.follow(ctx, e, watch) })
+			w.sync(e)
 		case recovery.CancelRun:
 			w.cfg.Syncer.CancelRun(e.Run)
 		case recovery.Save:
@@ -143,39 +142,31 @@ func (w *Worker) mark(ctx context.Context, rows []recovery.Row) error {
 	return nil
 }
 
-// follow follows one watch to its end and tells when the slot is free.
-func (w *Worker) follow(ctx context.Context, e recovery.Sync, watch *syncer.Watch) recovery.Event {
-	sealed := false
-	for {
-		changed := watch.Changed()
-		stage := watch.Status().Stage
-		if stage == syncer.Done {
-			break
-		}
-		if stage == syncer.Stored && !sealed {
-			sealed = true
-			w.auto.stored.Add(1)
-			w.deliver(ctx, recovery.Sealed{Run: e.Run, Seq: e.Seq, ID: e.Blob.ID})
-		}
-		select {
-		case <-changed:
-		case <-ctx.Done():
-			return nil
-		}
-	}
-	outcome, err := watch.Wait(ctx)
-	if err != nil {
-		return nil
-	}
-	w.tries.note(e.Blob.ID, outcome, watch.Answers())
-	if outcome.Result == recovery.Success && !sealed {
-		w.auto.stored.Add(1)
-	}
-	synced := recovery.Synced{Run: e.Run, Seq: e.Seq, ID: e.Blob.ID, Outcome: outcome}
-	if outcome.Result == recovery.Cancelled {
-		synced.Delay = w.cfg.Delays.Delay(e.Attempt)
-	}
-	return synced
+// sync asks for a blob. What becomes of it is put into the mailbox by whoever brings it
+// about. It is asked for here and now: a CancelRun that follows must find it.
+func (w *Worker) sync(e recovery.Sync) {
+	var sealed atomic.Bool
+	w.cfg.Syncer.Sync(syncer.Request{
+		Run: e.Run, Blob: e.Blob, Covers: e.Covers, Placement: e.Placement, Replace: e.Replace,
+		Told: func(watch *syncer.Watch, stage syncer.Stage) {
+			if stage == syncer.Stored { // the slot is free
+				sealed.Store(true)
+				w.auto.stored.Add(1)
+				w.synced.put(recovery.Sealed{Run: e.Run, Seq: e.Seq, ID: e.Blob.ID})
+				return
+			}
+			outcome, _ := watch.Outcome()
+			w.tries.note(e.Blob.ID, outcome, watch.Answers())
+			if outcome.Result == recovery.Success && !sealed.Load() {
+				w.auto.stored.Add(1)
+			}
+			synced := recovery.Synced{Run: e.Run, Seq: e.Seq, ID: e.Blob.ID, Outcome: outcome}
+			if outcome.Result == recovery.Cancelled {
+				synced.Delay = w.cfg.Delays.Delay(e.Attempt)
+			}
+			w.synced.put(synced)
+		},
+	})
 }
 
 // save hands a record to the checkpoint and tells the loop when it is durable.

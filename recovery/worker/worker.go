@@ -54,6 +54,7 @@ type Worker struct {
 	ran     atomic.Bool
 
 	events  chan recovery.Event
+	synced  *mailbox // what the syncer says
 	calls   chan func(*recovery.Machine)
 	desk    desk
 	done    chan struct{}  // closed when Run has ended
@@ -91,8 +92,8 @@ func New(cfg Config) (*Worker, error) {
 	cfg = cfg.withDefaults()
 	w := &Worker{
 		cfg: cfg, started: time.Now(), notices: newNotices(cfg.Observers),
-		events: make(chan recovery.Event, queue),
-		calls:  make(chan func(*recovery.Machine)), desk: newDesk(), done: make(chan struct{}),
+		events: make(chan recovery.Event, queue), synced: newMailbox(),
+		calls: make(chan func(*recovery.Machine)), desk: newDesk(), done: make(chan struct{}),
 		nodeSlots: make(chan struct{}, cfg.NodeSlots), limits: newLimits(cfg), tries: newTries(),
 		history: newHistory(cfg.History), shards: newShardMap(),
 	}
@@ -186,6 +187,8 @@ func (w *Worker) runLoop(ctx, inner context.Context) error {
 		var event recovery.Event
 		select {
 		case event = <-w.events:
+		case <-w.synced.wake:
+			event = w.arrived()
 		case call := <-w.calls:
 			call(w.machine)
 		case asked := <-w.desk.asks:
@@ -240,6 +243,8 @@ func (w *Worker) turn(inner context.Context, event recovery.Event) error {
 		event = nil
 		if n < batch {
 			event = w.arrived()
+		} else {
+			w.synced.signal() // there may be more
 		}
 	}
 	taken, limit := w.machine.Slots()
@@ -256,7 +261,7 @@ func (w *Worker) arrived() recovery.Event {
 	case event := <-w.events:
 		return event
 	default:
-		return nil
+		return w.synced.take()
 	}
 }
 
