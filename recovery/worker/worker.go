@@ -237,7 +237,7 @@ func (w *Worker) turn(inner context.Context, event recovery.Event) error {
 		return w.halt(recovery.Halt{Reason: err.Error()})
 	}
 	for n := 1; event != nil; n++ {
-		if err := w.step(inner, event); err != nil || w.finished {
+		if err := w.hear(inner, event); err != nil || w.finished {
 			return err
 		}
 		event = nil
@@ -253,6 +253,18 @@ func (w *Worker) turn(inner context.Context, event recovery.Event) error {
 		w.publish(now)
 	}
 	return nil
+}
+
+// hear tells the machine an event. Of an outage it hears before it hears what came of
+// it, or it would hand out the catalog to peers that are down (hazard 29): their watcher
+// may come late.
+func (w *Worker) hear(inner context.Context, event recovery.Event) error {
+	if e, ok := event.(recovery.Synced); ok && e.Outcome.Result == recovery.Cancelled && e.Outcome.Reason == recovery.Unreachable {
+		if err := w.step(inner, recovery.PeersSeen{Health: w.cfg.Peers.Health()}); err != nil || w.finished {
+			return err
+		}
+	}
+	return w.step(inner, event)
 }
 
 // arrived returns an event that waits, or nil.
