@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/recoverd/recoverd/recovery"
-	"github.com/recoverd/recoverd/shards"
 )
 
 // world is everything there is: the network, the node, its disk, its peers, the people
@@ -207,49 +206,4 @@ func (w *world) countOutcome(o recovery.Outcome) {
 		recovery.NoSpace: OutcomeNoSpace, recovery.StoreError: OutcomeStoreError, recovery.Stopped: OutcomeStopped,
 		recovery.NotDurable: OutcomeNotDurable,
 	}[o.Reason])
-}
-
-// node is the node's own state: what it must hold.
-type node struct {
-	own    shards.Ownership
-	news   bool            // the process was not told of it yet
-	before []shards.Set    // earlier owned sets
-	lost   map[uint32]bool // shards that lost data under a marker that stayed
-	spans  int             // for continuity
-}
-
-func newNode(w *world) node {
-	n := node{lost: map[uint32]bool{}}
-	n.own = shards.Ownership{Epoch: 1, TotalShards: w.plan.total, Owned: w.someShards(w.plan.total), Node: shards.Active, Continuity: "0"}
-	return n
-}
-
-// someShards chooses some, at least one.
-func (w *world) someShards(total uint32) shards.Set {
-	var some []uint32
-	for s := range total {
-		if w.rng.IntN(3) > 0 {
-			some = append(some, s)
-		}
-	}
-	if len(some) == 0 {
-		some = append(some, w.rng.Uint32N(total))
-	}
-	return shards.SetOf(some...)
-}
-
-// publish tells the process of an ownership, when it gets round to it.
-func (w *world) publish() {
-	w.node.news = true
-	o := w.node.own
-	w.note("node: e%d %s/%d %q %s", o.Epoch, o.Owned, o.TotalShards, o.Continuity, o.Node)
-	w.oracle.certificationsMoved()
-}
-
-// breakContinuity names a new stretch of history.
-func (w *world) breakContinuity() {
-	n := &w.node
-	n.spans++
-	n.own.Continuity = fmt.Sprint(n.spans)
-	clear(n.lost)
 }
