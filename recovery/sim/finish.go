@@ -5,6 +5,7 @@ import (
 
 	"github.com/recoverd/recoverd/recovery"
 	"github.com/recoverd/recoverd/shards"
+	"github.com/recoverd/recoverd/syncer/store"
 )
 
 // finish is the liveness phase: faults stop, and all must become complete.
@@ -52,7 +53,7 @@ func (w *world) setRight() {
 		d.root, d.away = d.away, nil
 	}
 	w.repairFacts()
-	for shard := range n.own.Owned.All() {
+	for shard := range store.Places(w.plan.machine.Placement, n.own.Owned) {
 		if _, there := d.root.shards[shard]; !there && d.root.marker != nil {
 			d.root.shards[shard] = nil // its directory is made again
 		}

@@ -198,7 +198,7 @@ func (o *oracle) probe() {
 // storeOpened remembers what an identity stands for.
 func (o *oracle) storeOpened(name string, at *root, owned shards.Set) {
 	id := identity{root: at, id: at.marker.ID, shards: map[uint32]store.MarkerID{}}
-	for s := range owned.All() {
+	for s := range store.Places(o.w.plan.machine.Placement, owned) {
 		id.shards[s] = at.shards[s].ID
 	}
 	o.stores[name] = id

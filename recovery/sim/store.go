@@ -34,7 +34,7 @@ func (s *shelf) prepare(req recovery.StoreRequest, claims bool) (recovery.StoreR
 	}
 	at := d.root
 	found := store.Found{Root: at.marker != nil || len(at.shards) > 0, Marker: at.marker, Shards: map[uint32]store.FoundShard{}}
-	for shard := range req.Owned.All() {
+	for shard := range store.Places(req.Placement, req.Owned) {
 		if m, there := at.shards[shard]; there {
 			found.Shards[shard] = store.FoundShard{Marker: m, Empty: true}
 		}
