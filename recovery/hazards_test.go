@@ -76,7 +76,7 @@ func plain(text string) string {
 // titles of all scenarios.
 func testNames(t *testing.T) (names []string) {
 	t.Helper()
-	function := regexp.MustCompile(`(?m)^func (?:Test|test)(?:Servers(?:Postgres|Page)?|Crash)?([A-Z]\w*)\(`)
+	function := regexp.MustCompile(`(?m)^func (?:Test|test)(?:Servers(?:Postgres|Page)?|Crash)?([A-Z0-9]\w*)\(`)
 	title := regexp.MustCompile(`(?m)^# hazard \d+: (.+)$`)
 	walkModule(t, func(name string) {
 		pattern := title

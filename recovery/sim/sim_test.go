@@ -16,14 +16,14 @@ import (
 )
 
 var (
-	seeds   = flag.Int("seeds", 600, "how many histories to run")
+	seeds   = flag.Int("seeds", 1000, "how many histories to run")
 	first   = flag.Uint64("seed", 1, "the first of them")
 	without = flag.String("without", "", "kinds that are left out, with commas between them")
 	verbose = flag.Bool("steps", false, "print every step")
 )
 
 // enoughSeeds let every kind happen.
-const enoughSeeds = 600
+const enoughSeeds = 1000
 
 // summary is the last line that is printed.
 var summary string

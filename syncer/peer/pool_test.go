@@ -246,7 +246,7 @@ func TestChangedEnds(t *testing.T) {
 }
 
 // Hazard 74: one that is right but slow, and one that is fast and wrong.
-func TestSlowAndRightFastAndWrong(t *testing.T) {
+func TestAPeerThatIsRightButSlow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, wrong := peertest.NewPiece(0, 4096)
 		var pieces []syncer.Piece

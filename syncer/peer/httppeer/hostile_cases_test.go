@@ -106,7 +106,7 @@ func TestWrongRange(t *testing.T) {
 }
 
 // Hazard 69: a short body without Content-Length ends without an error.
-func TestShortBodyWithoutLength(t *testing.T) {
+func TestAShortBodyWithoutContentLength(t *testing.T) {
 	checkHostile(t, "short bodies without a length", []hostile{
 		{name: "until close", script: says("Connection: close", func(s string) string { return s[:wantedSize/2] }),
 			want: recovery.WrongBytes, text: "10000 bytes, want 20000"},
@@ -118,7 +118,7 @@ func TestShortBodyWithoutLength(t *testing.T) {
 }
 
 // Hazard 70: 65 KB that inflate to 67 MB; an endless body; a huge header.
-func TestTooMuch(t *testing.T) {
+func Test65KBThatInflate(t *testing.T) {
 	zipped := func(content []byte, times int) string {
 		var out bytes.Buffer
 		zip := gzip.NewWriter(&out)
@@ -276,7 +276,7 @@ func TestDrip(t *testing.T) {
 }
 
 // Hazard 71: redirects into the machine's own network, with the credentials attached.
-func TestRedirectIntoTheMachinesNetwork(t *testing.T) {
+func TestRedirectsIntoTheMachinesOwnNetwork(t *testing.T) {
 	inside := newRawServer(t, func(x *exchange) { x.answer(200, length, strings.Repeat("x", wantedSize)) })
 	var cases []hostile
 	for _, status := range []int{301, 302, 303, 307, 308} {
