@@ -11,11 +11,12 @@ VGW      := .cache/bin/versitygw
 VGW_VER  := v1.8.0
 FUZZTIME ?= 20s
 KILLS    ?= 120
+FAULTS   ?= full
 CUTS     ?= 20
 export CGO_ENABLED ?= 0
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test check race servers crash power crash-states planted model bench fuzz dist deploy-check reproducible clean
+.PHONY: help run build test check race servers crash faults power crash-states planted model bench fuzz dist deploy-check reproducible clean
 
 help: ## print this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -51,6 +52,9 @@ $(VGW): # the S3 server of the tests
 
 crash: ## SIGKILLs over one recovery (KILLS), and full disks
 	$(GO) test ./cmd/recoverd -run 'TestCrashKill|TestCrashFull' -count=1 -v -timeout 15m -kills=$(KILLS)
+
+faults: ## the real program under failing system calls, kills at named places, stops, full disks and limits (FAULTS=short in CI)
+	$(GO) test ./cmd/recoverd -run 'TestFaults' -count=1 -v -timeout 15m -faults=$(FAULTS)
 
 power: ## as root, power cuts of ext4 and xfs under load (CUTS of each), which must find bbolt without fsync
 	$(GO) test ./cmd/recoverd -run 'TestCrashPowerCut' -count=1 -v -timeout 15m -cuts=$(CUTS)

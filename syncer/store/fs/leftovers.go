@@ -9,7 +9,6 @@ import (
 	"os"
 	"slices"
 
-	"github.com/recoverd/recoverd/recovery"
 	"github.com/recoverd/recoverd/syncer/store"
 )
 
@@ -32,8 +31,7 @@ func (s *Store) firstLook(ctx context.Context, v *view, dirs map[uint32]*shardDi
 			continue
 		}
 		if err := vol.once(vol.flushAll); err != nil {
-			s.broken = fmt.Errorf("%w: %w", recovery.ErrInDoubt, err)
-			return s.broken
+			return inDoubt(err)
 		}
 		vol.flushed = true
 	}
