@@ -101,6 +101,7 @@ var blows = []blow{
 func TestFaultsSystemCalls(t *testing.T) {
 	const what = "system calls of the program fail (strace), EIO, ENOSPC and EINTR"
 	all := everyFault(t)
+	t.Parallel()
 	if why := noInjection(t); why != "" {
 		notTried(t, what, why)
 	}
@@ -138,17 +139,16 @@ func TestFaultsSystemCalls(t *testing.T) {
 func (f *fleet) half() {
 	f.t.Helper()
 	tr := f.trial(f.t, "half", nil)
-	f.source.newLife(40)
-	p := start(f.t, tr.args("--stop-grace", "10ms")...)
-	f.hangs(4)
+	tr.source.newLife(40)
+	p := start(f.t, tr.once("--stop-grace", "10ms")...)
+	tr.hangs(trialFlight)
 	if err := p.cmd.Process.Signal(os.Interrupt); err != nil {
 		f.t.Fatal(err)
 	}
 	if code := p.wait(); code != exitOK {
 		f.t.Fatalf("stopped half way, it ended with %d: %s", code, p.stderr.String())
 	}
-	f.source.newLife(-1)
-	temp := filepath.Join(tr.dir(), "node/0/.tmp")
+	temp := tr.path("node/0/.tmp")
 	if err := os.MkdirAll(temp, 0o755); err != nil {
 		f.t.Fatal(err)
 	}
@@ -163,7 +163,7 @@ func (f *fleet) half() {
 func (f *fleet) meets(t *testing.T, c callFault, b blow, name string, rows []recovery.Row) int {
 	tr := f.trial(t, name, rows)
 	if c.half {
-		if out, err := exec.Command("cp", "-a", f.path("half")+"/.", tr.dir()).CombinedOutput(); err != nil {
+		if out, err := exec.Command("cp", "-a", f.path("half")+"/.", tr.dir).CombinedOutput(); err != nil {
 			t.Fatalf("%v: %s", err, out)
 		}
 	}
@@ -172,7 +172,7 @@ func (f *fleet) meets(t *testing.T, c callFault, b blow, name string, rows []rec
 		durability = "auto"
 	}
 	log := filepath.Join(f.dir, name+".trace")
-	p := startCommand(t, tr.injected(t, log, c.call+":error="+b.errno+":when="+b.when, c.on, tr.args("--durability", durability)...))
+	p := startCommand(t, tr.injected(t, log, c.call+":error="+b.errno+":when="+b.when, c.on, tr.once("--durability", durability)...))
 	want := c.fails
 	if b.errno == "EINTR" {
 		want = c.interrupted
@@ -206,7 +206,7 @@ func (tr *trial) injected(t *testing.T, log, inject, on string, args ...string) 
 	}
 	call, _, _ := strings.Cut(inject, ":")
 	return exec.Command("strace", append([]string{
-		"-D", "-f", "--seccomp-bpf", "-o", log, "-P", filepath.Join(tr.dir(), on),
+		"-D", "-f", "--seccomp-bpf", "-o", log, "-P", tr.path(on),
 		"-e", "trace=" + call, "-e", "inject=" + inject, "-e", "signal=none", self,
 	}, args...)...)
 }
@@ -215,7 +215,7 @@ func (tr *trial) injected(t *testing.T, log, inject, on string, args ...string) 
 func (tr *trial) meant(p *process, want ending, errno string) {
 	tr.t.Helper()
 	text := map[string]string{"EIO": "input/output error", "ENOSPC": "no space left on device", "EINTR": "interrupted system call"}[errno]
-	state := filepath.Join(tr.dir(), "state")
+	state := tr.path("state")
 	for deadline := time.Now().Add(patience); !p.endsWithin(50 * time.Millisecond); {
 		doc, ok := status(tr.t, state)
 		if want == waits && ok && strings.Contains(toJSON(doc)+toJSON(saved(tr.t, state).Record), text) {

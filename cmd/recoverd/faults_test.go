@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -31,37 +32,59 @@ func everyFault(t testing.TB) bool {
 	return *faults == "full"
 }
 
-// trial is one recovery of a fleet's blobs into a state directory and a store of its
-// own, which something happens to.
+// trial is one recovery of a fleet's blobs, which something happens to: it has a state
+// directory, a store, an ownership and a peer of its own.
 type trial struct {
 	*fleet
-	t    testing.TB
-	name string // of its directory, below the fleet's
-	rows []recovery.Row
+	of   *fleet
+	rows []recovery.Row // of the catalog it follows in the end
+	// breaks is how often its continuity has changed.
+	breaks int
 }
 
-// trial makes room for one.
+// trial makes room for one below the fleet's directory. A test of its own may run it.
 func (f *fleet) trial(t testing.TB, name string, rows []recovery.Row) *trial {
 	t.Helper()
-	if err := os.Mkdir(f.path(name), 0o755); err != nil {
+	own := &fleet{t: t, dir: f.path(name), catalog: f.catalog, source: newPeerServer(t, f.path("source"))}
+	if err := os.Mkdir(own.dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	return &trial{fleet: f, t: t, name: name, rows: rows}
+	own.args = slices.Clone(f.args)
+	for i, a := range own.args {
+		if rel, err := filepath.Rel(f.dir, a); err == nil && slices.Contains([]string{"state", "node", "ownership.yaml"}, rel) {
+			own.args[i] = own.path(rel)
+		}
+	}
+	tr := &trial{fleet: own, of: f, rows: rows}
+	tr.owns("0-3")
+	return tr
 }
 
-func (tr *trial) dir() string { return tr.path(tr.name) }
+// owns publishes an ownership.
+func (tr *trial) owns(set string) { tr.own(fmt.Sprintf("epoch: 1\ntotal_shards: 4\nowned: %q\n", set)) }
 
-// args are those of its recovery; it is small, so that every step comes more than once.
-func (tr *trial) args(more ...string) []string {
-	args := tr.run(append([]string{"--concurrency", "4", "--group-blobs", "10", "--exit-when-complete"}, more...)...)
-	return replaced(args, map[string]string{"state": tr.name + "/state", "node": tr.name + "/node"}, tr.fleet)
+// The limits of a trial's recovery, which is small, so that every step comes more than once.
+const (
+	trialFlight = 4
+	trialGroup  = 10
+)
+
+// daemon are the arguments of one that goes on when it is complete.
+func (tr *trial) daemon(more ...string) []string {
+	limits := []string{"--concurrency", fmt.Sprint(trialFlight), "--group-blobs", fmt.Sprint(trialGroup), "--follow-interval", "50ms"}
+	return tr.run(append(limits, more...)...)
+}
+
+// once are those of one that ends then.
+func (tr *trial) once(more ...string) []string {
+	return tr.daemon(append(more, "--exit-when-complete")...)
 }
 
 // claims holds what is claimed durably against what is stored.
 func (tr *trial) claims() {
 	tr.t.Helper()
-	if err := claimHolds(tr.dir(), tr.rows); err != nil {
-		tr.t.Errorf("%s: %v", tr.name, err)
+	if err := claimHolds(tr.dir, tr.rows); err != nil {
+		tr.t.Error(err)
 	}
 }
 
@@ -69,32 +92,30 @@ func (tr *trial) claims() {
 // source's, and the claim that of a run that nothing happened to (I13).
 func (tr *trial) recovers(more ...string) {
 	tr.t.Helper()
-	_, stderr, code := invoke(tr.t, tr.args(more...)...)
-	if code != exitOK {
-		tr.t.Errorf("%s: started again it ended with %d: %s", tr.name, code, stderr)
+	if _, stderr, code := invoke(tr.t, tr.once(more...)...); code != exitOK {
+		tr.t.Errorf("started again it ended with %d: %s", code, stderr)
 		return
 	}
 	tr.claims()
 	tr.whole()
 }
 
-// whole fails unless everything is stored and claimed.
+// whole fails unless all of the catalog is stored and claimed, and nothing else.
 func (tr *trial) whole() {
 	tr.t.Helper()
-	want, got := pieces(tr.t, tr.path("source")), pieces(tr.t, filepath.Join(tr.dir(), "node"))
-	if len(want) != len(got) || len(want) == 0 {
-		tr.t.Errorf("%s: %d pieces are stored at the end, the source has %d", tr.name, len(got), len(want))
+	if got := pieces(tr.t, tr.path("node")); len(got) != len(tr.rows) {
+		tr.t.Errorf("%d pieces are stored at the end, the catalog has %d", len(got), len(tr.rows))
 	}
-	p := saved(tr.t, filepath.Join(tr.dir(), "state")).Record.Progress
+	p := saved(tr.t, tr.path("state")).Record.Progress
 	if p == nil || p.Covered == nil || *p.Covered != p.Bound || p.Cursor != recovery.MarkEnd() || len(p.Unsettled) != 0 {
-		tr.t.Errorf("%s: at the end it claims %s", tr.name, toJSON(p))
+		tr.t.Errorf("at the end it claims %s", toJSON(p))
 	}
 }
 
 // remove makes room on the disk when it went well.
 func (tr *trial) remove() {
 	if !tr.t.Failed() {
-		_ = os.RemoveAll(tr.dir())
+		_ = os.RemoveAll(tr.dir)
 	}
 }
 

@@ -90,6 +90,7 @@ func (n *node) checkConfig(context.Context) (err error) {
 			return withCode(exitConfig, fmt.Errorf("--%s must be more than zero", flag))
 		}
 	}
+	n.warnFiles()
 	return withCode(exitConfig, errors.Join(n.checkTLS(), n.cfg.limits().Validate(), n.machineConfig().Validate()))
 }
 
