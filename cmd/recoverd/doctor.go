@@ -181,16 +181,6 @@ func (d *doctor) room(what, dir string) {
 // each blob in flight, and what waits for the barrier.
 func (c *runConfig) filesFor() uint64 { return uint64(2*c.Concurrency + c.GroupBlobs + 200) }
 
-// warnFiles says beforehand what, once it happens, hinders those who would ask why: the
-// socket needs descriptors too.
-func (n *node) warnFiles() {
-	var limit unix.Rlimit
-	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err == nil && limit.Max < n.cfg.filesFor() {
-		n.log.Warn().Uint64("limit", limit.Max).Uint64("needed", n.cfg.filesFor()).
-			Msg("the limit of open files is low: blobs may wait for want of one")
-	}
-}
-
 func (d *doctor) files(ctx context.Context) {
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
@@ -206,6 +196,16 @@ func (d *doctor) files(ctx context.Context) {
 		return
 	}
 	d.ok("open files", "at most %s", count(limit.Max))
+}
+
+// warnFiles says beforehand what, once it happens, hinders those who would ask why: the
+// socket needs descriptors too.
+func (n *node) warnFiles() {
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err == nil && limit.Max < n.cfg.filesFor() {
+		n.log.Warn().Uint64("limit", limit.Max).Uint64("needed", n.cfg.filesFor()).
+			Msg("the limit of open files is low: blobs may wait for want of one")
+	}
 }
 
 // slowFlush is when a flush of a few bytes is worth a word.

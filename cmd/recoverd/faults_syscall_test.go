@@ -75,7 +75,7 @@ var callFaults = []callFault{
 	{call: "fsync", on: "state/progress-a", half: true, fails: halts},
 	{call: "openat", on: "node/0", half: true, fails: waits},
 	{call: "openat", on: "node/0/.tmp", half: true, fails: waits},
-	{call: "renameat", on: "node/0", half: true, fails: waits},
+	{call: "renameat,linkat", on: "node/0", half: true, fails: waits},
 	{call: "unlinkat", on: "node/0/.tmp", half: true, fails: waits},
 	{call: "syncfs", on: "node/0", half: true, durability: "syncfs", fails: halts},
 	{call: "fsync", on: "node/0", half: true, durability: "fdatasync", fails: halts},

@@ -45,6 +45,7 @@ type node struct {
 
 func wire(ctx context.Context, cfg *runConfig, log zerolog.Logger, level *logLevel) (_ *node, err error) {
 	n := &node{cfg: cfg, log: log, level: level}
+	n.warnFiles()
 	defer func() {
 		if err != nil {
 			_ = n.close() // the first error is the one to tell
@@ -90,7 +91,6 @@ func (n *node) checkConfig(context.Context) (err error) {
 			return withCode(exitConfig, fmt.Errorf("--%s must be more than zero", flag))
 		}
 	}
-	n.warnFiles()
 	return withCode(exitConfig, errors.Join(n.checkTLS(), n.cfg.limits().Validate(), n.machineConfig().Validate()))
 }
 

@@ -154,7 +154,7 @@ func (d *draft) rename() error {
 			return err
 		}
 	}
-	return retryEINTR(func() error { return d.dir.root.Rename(d.temp, d.final) })
+	return d.dir.root.Rename(d.temp, d.final)
 }
 
 // Discard implements syncer.Draft.

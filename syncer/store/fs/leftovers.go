@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 
+	"github.com/recoverd/recoverd/recovery"
 	"github.com/recoverd/recoverd/syncer/store"
 )
 
@@ -31,7 +32,8 @@ func (s *Store) firstLook(ctx context.Context, v *view, dirs map[uint32]*shardDi
 			continue
 		}
 		if err := vol.once(vol.flushAll); err != nil {
-			return inDoubt(err)
+			s.broken = fmt.Errorf("%w: %w", recovery.ErrInDoubt, err)
+			return s.broken
 		}
 		vol.flushed = true
 	}
