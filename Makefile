@@ -10,7 +10,8 @@ NFPM_VER := v2.45.2
 VGW      := .cache/bin/versitygw
 VGW_VER  := v1.8.0
 FUZZTIME ?= 20s
-KILLS    ?= 120
+KILLS    ?= 500
+FAULTS   ?= full
 CUTS     ?= 20
 SEEDS    ?= 20000
 SEED     ?= 1
@@ -23,7 +24,7 @@ PEERS    ?= $(CURDIR)/cmd/recoverd/bench/PEERS.md
 export CGO_ENABLED ?= 0
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test check race servers sim crash-states planted crash power model bench bench-peers fuzz dist deploy-check reproducible clean
+.PHONY: help run build test check race servers sim crash-states planted crash faults power model bench bench-peers fuzz dist deploy-check reproducible clean
 
 help: ## print this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -57,8 +58,11 @@ servers: ## tests against real servers (nginx, S3, registry, Postgres, Chromium,
 $(VGW): # the S3 server of the tests
 	GOBIN=$(CURDIR)/$(dir $@) $(GO) install github.com/versity/versitygw/cmd/versitygw@$(VGW_VER)
 
-crash: ## SIGKILLs over one recovery (KILLS), and full disks
-	$(GO) test ./cmd/recoverd -run 'TestCrashKill|TestCrashFull' -count=1 -v -timeout 15m -kills=$(KILLS)
+crash: ## SIGKILLs over one recovery after the other (KILLS), and full disks
+	$(GO) test ./cmd/recoverd -run 'TestCrashKill|TestCrashFull' -count=1 -v -timeout 15m -parallel 4 -kills=$(KILLS)
+
+faults: ## the real program under failing system calls, kills at named places, stops, full disks and limits (FAULTS=short in CI)
+	$(GO) test ./cmd/recoverd -run 'TestFaults' -count=1 -v -timeout 15m -parallel 4 -faults=$(FAULTS)
 
 power: ## as root, power cuts of ext4 and xfs under load (CUTS of each), which must find bbolt without fsync
 	$(GO) test ./cmd/recoverd -run 'TestCrashPowerCut' -count=1 -v -timeout 15m -cuts=$(CUTS)

@@ -69,7 +69,10 @@ func reserve(f file, n int64) error {
 	if !ok {
 		return nil
 	}
-	err := unix.Fallocate(int(descriptor.Fd()), unix.FALLOC_FL_KEEP_SIZE, 0, n)
+	err := error(unix.EINTR)
+	for errors.Is(err, unix.EINTR) { // tmpfs lets any signal interrupt it
+		err = unix.Fallocate(int(descriptor.Fd()), unix.FALLOC_FL_KEEP_SIZE, 0, n)
+	}
 	if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.ENOSYS) {
 		return nil
 	}

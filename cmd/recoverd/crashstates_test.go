@@ -153,10 +153,11 @@ func claimHolds(dir string, rows []recovery.Row) error {
 			listed[u.ID] = true
 		}
 		for _, row := range rows {
-			if !p.Scan.Covers(row.ID) || listed[row.ID] {
+			home := shards.Home(row.ID, totalShards)
+			if !p.Scan.Covers(row.ID) || listed[row.ID] || !p.Fence.Owned.Contains(home) || row.Gained > p.Bound.Position {
 				continue
 			}
-			name := shards.SetOf(shards.Home(row.ID, totalShards)).String() + "/" + row.ID.String()
+			name := shards.SetOf(home).String() + "/" + row.ID.String()
 			data, err := os.ReadFile(filepath.Join(dir, "node", name))
 			if err != nil || int64(len(data)) != row.Size {
 				return fmt.Errorf("%s is claimed, by a cursor at %v and a scan position at %v, and %d of its %d bytes are stored: %w",

@@ -208,6 +208,16 @@ func (d *doctor) files(ctx context.Context) {
 	d.ok("open files", "at most %s", count(limit.Max))
 }
 
+// warnFiles says beforehand what, once it happens, hinders those who would ask why: the
+// socket needs descriptors too.
+func (n *node) warnFiles() {
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err == nil && limit.Max < n.cfg.filesFor() {
+		n.log.Warn().Uint64("limit", limit.Max).Uint64("needed", n.cfg.filesFor()).
+			Msg("the limit of open files is low: blobs may wait for want of one")
+	}
+}
+
 // slowFlush is when a flush of a few bytes is worth a word.
 const slowFlush = time.Second
 

@@ -94,7 +94,9 @@ type follower struct {
 
 func (n follower) path(name string) string { return n.f.path(n.name + "-" + name) }
 
-func (n follower) run(more ...string) *process {
+func (n follower) run(more ...string) *process { return start(n.f.t, n.args(more...)...) }
+
+func (n follower) args(more ...string) []string {
 	args := []string{
 		"run", "--state-dir", n.path("state"), "--events", n.path("events"), "--network", "testnet", "--ownership", n.f.path("ownership.yaml"),
 		"--store", n.path("store"), "--peer", n.f.source.template(), "--listen", "", "--min-free", "1", "--catalog-min-free", "1",
@@ -103,7 +105,7 @@ func (n follower) run(more ...string) *process {
 	for _, peer := range n.peers {
 		args = append(args, "--snapshot-peer", peer)
 	}
-	return start(n.f.t, append(args, more...)...)
+	return append(args, more...)
 }
 
 // reaches waits until the node is complete at a position.

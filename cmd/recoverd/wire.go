@@ -47,6 +47,7 @@ type node struct {
 
 func wire(ctx context.Context, cfg *runConfig, log zerolog.Logger, level *logLevel) (_ *node, err error) {
 	n := &node{cfg: cfg, log: log, level: level}
+	n.warnFiles()
 	defer func() {
 		if err != nil {
 			_ = n.close() // the first error is the one to tell

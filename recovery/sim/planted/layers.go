@@ -43,7 +43,7 @@ func power() Layer {
 
 // kills ends a recovery by SIGKILL, again and again.
 func kills() Layer {
-	return Layer{Name: "kills", Package: "cmd/recoverd", Args: []string{"-test.run=^TestCrashKill$", "-kills=6"}, Unit: "run"}
+	return Layer{Name: "kills", Package: "cmd/recoverd", Args: []string{"-test.run=^TestCrashKill$", "-kills=20"}, Unit: "run"}
 }
 
 // wholeStates lays out what a power cut may leave of a whole recovery.

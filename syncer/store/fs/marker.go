@@ -40,11 +40,11 @@ func writeMarker(dir *os.Root, data []byte) error {
 	}
 	_, err = f.Write(data)
 	if err == nil {
-		err = f.Sync()
+		err = inDoubt(f.Sync())
 	}
 	err = errors.Join(err, f.Close())
 	if err == nil {
-		err = dir.Rename(temp, store.MarkerName)
+		err = retryEINTR(func() error { return dir.Rename(temp, store.MarkerName) })
 	}
 	if err != nil {
 		return errors.Join(fmt.Errorf("write marker: %w", err), dir.Remove(temp))

@@ -145,7 +145,7 @@ func makeRoot(path string) error {
 	if err != nil {
 		return fmt.Errorf("flush the directory of the store's root: %w", err)
 	}
-	if err := errors.Join(parent.Sync(), parent.Close()); err != nil {
+	if err := errors.Join(inDoubt(parent.Sync()), parent.Close()); err != nil {
 		return fmt.Errorf("flush the directory of the store's root: %w", err)
 	}
 	return nil

@@ -35,6 +35,9 @@ func (s *Store) prepare(ctx context.Context, req recovery.StoreRequest, accept b
 	s.gate.Lock()
 	defer s.gate.Unlock()
 	report, err := s.open(ctx, req, accept)
+	if errors.Is(err, recovery.ErrInDoubt) {
+		s.broken = err // it sticks: what was made is found by the next try, and not flushed again
+	}
 	if err != nil {
 		return recovery.StoreReport{}, fmt.Errorf("prepare store %s: %w", s.cfg.Root, err)
 	}

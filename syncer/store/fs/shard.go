@@ -130,10 +130,18 @@ func flushDir(root *os.Root, name string) error {
 	if err != nil {
 		return fmt.Errorf("flush directory: %w", err)
 	}
-	if err := errors.Join(dir.Sync(), dir.Close()); err != nil {
+	if err := errors.Join(inDoubt(dir.Sync()), dir.Close()); err != nil {
 		return fmt.Errorf("flush directory: %w", err)
 	}
 	return nil
+}
+
+// inDoubt says of a failed flush that another one would prove nothing (hazard 45).
+func inDoubt(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%w: %w", recovery.ErrInDoubt, err)
 }
 
 // fans remembers which of a shard's 256 sub-directories are known to be there,

@@ -35,7 +35,7 @@ type Store struct {
 	place   *place   // nil while the root is not there
 	former  []*place // left behind with drafts in them
 	volumes map[uint64]*volume
-	broken  error // an opening flush failed
+	broken  error // a flush of Prepare failed
 }
 
 // view is what Prepare found, as the other methods see it. It never changes.
