@@ -163,8 +163,9 @@ func (m *Machine) lookAt(row *Row) bool {
 	case len(f.list) > 0 && f.list[row.ID] != nil:
 		// It is unsettled already and stays so (I9). What is under way may have stored it
 		// before it was deleted, and certified again within this bound.
-		e := f.list[row.ID]
-		e.lost = e.seq != 0
+		if e := f.list[row.ID]; e.seq != 0 && (row.Gained != e.row.Gained || row.CertifiedEpoch != e.row.CertifiedEpoch) {
+			e.lost = true
+		}
 	case row.EndEpoch <= m.epochNow():
 		c.Expired++
 	case row.Stored:

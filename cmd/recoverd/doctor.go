@@ -186,7 +186,9 @@ func (c *runConfig) filesFor() uint64 {
 
 // stripedFilesFor is what comes on top with striped blobs: a draft for each owned shard
 // of each blob, and the connections that rebuilds read from.
-func (c *runConfig) stripedFilesFor(owned int) uint64 { return uint64(c.Concurrency.most(c.ConcurrencyMax)*owned) + 256 }
+func (c *runConfig) stripedFilesFor(owned int) uint64 {
+	return uint64(c.Concurrency.most(c.ConcurrencyMax)*owned) + 256
+}
 
 func (d *doctor) files(ctx context.Context) {
 	var limit unix.Rlimit
