@@ -36,10 +36,11 @@ func newFlight(req Request) *flight {
 
 // serves reports whether an answer to f answers req too. The run does not
 // matter: what is stored for one is stored for the other. What replaces serves who
-// only wants it stored, and not the other way round.
+// only wants it stored, and not the other way round; and who wants it replaced only
+// until it begins, for what is wrong now may be what it has published.
 func (f *flight) serves(req Request) bool {
 	return f.req.Blob == req.Blob && f.req.Placement == req.Placement && f.req.Covers.Equal(req.Covers) &&
-		(f.req.Replace || !req.Replace)
+		(!req.Replace || f.req.Replace && f.stage == Queued)
 }
 
 // admit lets a request of a run share the flight.

@@ -77,6 +77,9 @@ func (w *world) nodeAsks() bool {
 		return false
 	}
 	b := w.blobs[w.rng.IntN(len(w.blobs))].Blob
+	if n := len(p.flights); n > 0 && w.rng.IntN(4) > 0 {
+		b = p.flights[w.rng.IntN(n)].Request().Blob
+	}
 	w.note("node asks for %s", w.name(b.ID))
 	p.join(syncer.Request{Blob: b, Covers: w.node.otherCovers(), Placement: w.plan.machine.Placement, Replace: w.rng.IntN(4) == 0})
 	return true
