@@ -70,10 +70,10 @@ func (w *world) stop(drain bool) bool {
 	return true
 }
 
-// nodeAsks: the node wants a blob for itself.
+// nodeAsks: the node wants a blob for itself. It is refused while no run is in force.
 func (w *world) nodeAsks() bool {
 	p := w.proc
-	if p == nil || p.shelf.root == nil {
+	if p == nil || p.machine.Standing(recovery.BlobID{}).Run == 0 {
 		return false
 	}
 	b := w.blobs[w.rng.IntN(len(w.blobs))].Blob
