@@ -15,6 +15,7 @@ type flight struct {
 	meter meter
 
 	stage   Stage
+	run     uint64   // the newest that had asked for anything when this was made
 	watches []*Watch // of the requests that still want it
 	cancel  context.CancelFunc
 	// stopping: nobody wanted it any more. It takes no new request, and keeps
@@ -34,12 +35,14 @@ func newFlight(req Request) *flight {
 	return f
 }
 
-// serves reports whether an answer to f answers req too. The run does not
-// matter: what is stored for one is stored for the other. What replaces serves who
-// only wants it stored, and not the other way round.
+// serves reports whether an answer to f answers req too. Which run of two asked does
+// not matter unless a newer one began in between: then the store may be another, or
+// have lost what f has published (I6). What replaces serves who
+// only wants it stored, and not the other way round; and who wants it replaced only
+// until it begins, for what is wrong now may be what it has published.
 func (f *flight) serves(req Request) bool {
 	return f.req.Blob == req.Blob && f.req.Placement == req.Placement && f.req.Covers.Equal(req.Covers) &&
-		(f.req.Replace || !req.Replace)
+		(!req.Replace || f.req.Replace && f.stage == Queued)
 }
 
 // admit lets a request share the flight.
@@ -89,6 +92,7 @@ func (f *flight) stop() {
 type table struct {
 	mu      sync.Mutex
 	flights map[recovery.BlobID]*flight // under way
+	run     uint64                      // the newest that has asked for anything
 	closed  bool
 	running sync.WaitGroup // one for each id
 }
@@ -102,15 +106,16 @@ func (t *table) join(req Request) (w *Watch, f *flight, ctx context.Context) {
 	if t.closed {
 		return nil, nil, nil
 	}
+	t.run = max(t.run, req.Run)
 	var last *flight
 	for f := t.flights[req.Blob.ID]; f != nil; f = f.next {
-		if !f.stopping && f.serves(req) {
+		if !f.stopping && (f.run == t.run || f.stage == Queued) && f.serves(req) {
 			return f.admit(req), nil, nil
 		}
 		last = f
 	}
 	f = newFlight(req)
-	f.table = t
+	f.table, f.run = t, t.run
 	w = f.admit(req)
 	if last != nil {
 		last.next = f

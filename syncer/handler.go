@@ -40,8 +40,9 @@ func New(cfg Config) (*Handler, error) {
 }
 
 // Sync asks for a blob and returns at once. If the blob is under way for the
-// same covers and placement, whatever the run, the request shares that flight;
-// if it is under way otherwise, a flight of its own follows (I9, hazard 88).
+// same covers and placement, and no newer run has begun since, the request shares
+// that flight; if it is under way otherwise, a flight of its own follows (I9, I6,
+// hazard 88).
 // Every Watch ends, with an outcome that holds for this request.
 func (h *Handler) Sync(req Request) *Watch {
 	w, f, ctx := h.table.join(req)

@@ -32,10 +32,10 @@ func TestOneFlightPerID(t *testing.T) {
 		w.serve(1)
 		open := gate(w)
 		var watches []*Watch
-		for run := range uint64(5) {
-			watches = append(watches, h.Sync(ask(run, 0)))
+		for i := range 5 {
+			watches = append(watches, h.Sync(ask(uint64((i+1)%2), 0))) // a run, the node, the run, ...
 			synctest.Wait()
-			if s := watches[run].Status().Stage; s != Fetching {
+			if s := watches[i].Status().Stage; s != Fetching {
 				t.Errorf("who joins sees %v", s)
 			}
 		}
@@ -51,23 +51,53 @@ func TestOneFlightPerID(t *testing.T) {
 	})
 }
 
-// Hazard 88: the new run's request gets an answer, the old run's end
-// notwithstanding, and the flight they share goes on.
+// Hazard 88: the new run's request gets an answer of its own, the old run's end
+// notwithstanding.
 func TestJoinedFlightFenced(t *testing.T) {
 	inWorld(t, nil, func(t *testing.T, w *world, h *Handler) {
 		w.serve(1)
 		open := gate(w)
 		older := h.Sync(ask(1, 0))
-		newer := h.Sync(ask(2, 0))
 		synctest.Wait()
+		newer := h.Sync(ask(2, 0))
 		h.CancelRun(1)
 		wantCancelled(t, wait(t, older), recovery.Stopped, false)
 		open()
 		if o := wait(t, newer); o.Result != recovery.Success {
 			t.Errorf("outcome is %+v", o)
 		}
-		if n := w.asked[ask(0, 0).Blob.ID]; n != 1 {
-			t.Errorf("fetched %d times", n)
+		if n := w.asked[ask(0, 0).Blob.ID]; n != 2 {
+			t.Errorf("fetched %d times, want once for each run", n)
+		}
+	})
+}
+
+// A newer run does not share what the node began before it: the store may be another
+// since, or have lost what that flight has published (I6). Found by the simulation.
+func TestFlightFromBeforeTheRun(t *testing.T) {
+	inWorld(t, nil, func(t *testing.T, w *world, h *Handler) {
+		w.serve(2)
+		wait(t, h.Sync(ask(1, 1))) // a run is known
+		open := gate(w)
+		node := h.Sync(ask(0, 0))
+		synctest.Wait()
+		same, newer, nodeAgain := h.Sync(ask(1, 0)), h.Sync(ask(2, 0)), h.Sync(ask(0, 0))
+		synctest.Wait()
+		for watch, want := range map[*Watch]Stage{node: Fetching, same: Fetching, newer: Queued, nodeAgain: Queued} {
+			if s := watch.Status().Stage; s != want {
+				t.Errorf("one is %v, want %v", s, want)
+			}
+		}
+		open()
+		for _, watch := range []*Watch{node, same} {
+			if o := wait(t, watch); o.Result != recovery.Success {
+				t.Errorf("outcome is %+v", o)
+			}
+		}
+		for _, watch := range []*Watch{newer, nodeAgain} {
+			if o := wait(t, watch); o.Reason != recovery.AlreadyStored {
+				t.Errorf("outcome is %+v", o)
+			}
 		}
 	})
 }

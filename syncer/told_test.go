@@ -48,16 +48,16 @@ func TestTold(t *testing.T) {
 		w.serve(1)
 		open := gate(w)
 		var first, joined, taken, late teller
-		watch := h.Sync(first.asks(1, 0))
-		h.Sync(joined.asks(2, 0))
-		h.Sync(taken.asks(3, 0))
+		watch := h.Sync(first.asks(3, 0))
+		h.Sync(joined.asks(3, 0))
+		h.Sync(taken.asks(2, 0))
 		synctest.Wait()
-		h.CancelRun(3)
+		h.CancelRun(2)
 		taken.check(t, recovery.Cancelled, Done)
 		open()
 		synctest.Wait() // it is sealed, and the barrier waits for more
 		first.check(t, 0, Stored)
-		h.Sync(late.asks(4, 0))
+		h.Sync(late.asks(3, 0))
 		late.check(t, 0, Stored)
 		wait(t, watch)
 		for _, l := range []*teller{&first, &joined, &late} {

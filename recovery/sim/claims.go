@@ -95,6 +95,11 @@ func (o *oracle) certificationsMoved() {
 			delete(o.promised, id)
 		}
 	}
+	for id := range o.rotten {
+		if len(o.holders(id)) == 0 {
+			delete(o.rotten, id) // whose answer is still to come
+		}
+	}
 }
 
 // catalogWentBack: in the older state they may not be certified.

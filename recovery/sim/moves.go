@@ -1,7 +1,5 @@
 package sim
 
-import ()
-
 // move lets the world move: one of the kinds that the seed has on, by its weight. A
 // move that is not possible now is none.
 func (w *world) move() {

@@ -38,6 +38,11 @@ func (w *world) someShards(total uint32) shards.Set {
 // publish tells the process of an ownership, when it gets round to it.
 func (w *world) publish() {
 	w.node.news = true
+	for shard := range w.node.own.Owned.All() {
+		if w.node.lost[shard] {
+			w.breakContinuity() // the node's duty
+		}
+	}
 	o := w.node.own
 	w.note("node: e%d %s/%d %q %s", o.Epoch, o.Owned, o.TotalShards, o.Continuity, o.Node)
 	w.oracle.certificationsMoved()
@@ -116,11 +121,6 @@ func (w *world) changeShards() bool {
 			n.lost[shard] = true
 		default:
 			w.disk.root.wipe(shard)
-		}
-	}
-	for shard := range owned.Minus(n.own.Owned).All() {
-		if n.lost[shard] {
-			w.breakContinuity() // the node's duty
 		}
 	}
 	n.before = append(n.before, n.own.Owned)

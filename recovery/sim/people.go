@@ -70,13 +70,16 @@ func (w *world) stop(drain bool) bool {
 	return true
 }
 
-// nodeAsks: the node wants a blob for itself.
+// nodeAsks: the node wants a blob for itself. It is refused while no run is in force.
 func (w *world) nodeAsks() bool {
 	p := w.proc
-	if p == nil || p.shelf.root == nil {
+	if p == nil || p.machine.Standing(recovery.BlobID{}).Run == 0 {
 		return false
 	}
 	b := w.blobs[w.rng.IntN(len(w.blobs))].Blob
+	if n := len(p.flights); n > 0 && w.rng.IntN(4) > 0 {
+		b = p.flights[w.rng.IntN(n)].Request().Blob
+	}
 	w.note("node asks for %s", w.name(b.ID))
 	p.join(syncer.Request{Blob: b, Covers: w.node.otherCovers(), Placement: w.plan.machine.Placement, Replace: w.rng.IntN(4) == 0})
 	return true

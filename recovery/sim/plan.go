@@ -61,9 +61,7 @@ func newPlan(rng *rand.Rand, o Options) plan {
 // keepUseful turns on what a history is nothing without, and slows down what ends
 // one too often for the rest to happen.
 func (p *plan) keepUseful() {
-	if p.rate[Certify] == 0 {
-		p.rate[Certify] = 0.05
-	}
+	p.rate[Certify] = max(p.rate[Certify], 0.08)
 	for _, k := range []Kind{
 		FlushFails, SaveFails, LoadError, ReadError, WriteError, CatalogTwin, TotalChanges, RootSwapped, RootUnmounted, DeadInside, ListLost,
 		LineageBreaks, CatalogBack, ContinuityChanges, NodeAway, Pause, StopDraining, StopNow, Invalidate, ShardWiped,

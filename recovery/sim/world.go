@@ -53,7 +53,7 @@ func newWorld(rng *rand.Rand, p plan, out io.Writer) *world {
 	}
 	w.catalog = catalog{epoch: 1, views: []view{{stamp: recovery.Stamp{Network: network, Epoch: 1}}}}
 	w.node = newNode(w)
-	for range rng.IntN(2 * p.blobs) {
+	for range p.blobs/2 + rng.IntN(2*p.blobs) {
 		w.certify()
 	}
 	return w
@@ -158,7 +158,7 @@ func (p *process) todo() (todo []func()) {
 		}
 	}
 	for _, v := range p.volumes {
-		if drafts, names := p.stepper.Waiting((*shelfVolume)(v)); drafts+names > 0 {
+		if drafts, names := p.stepper.Waiting((*shelfVolume)(v)); drafts+names > 0 && (w.calm || w.rng.IntN(3) == 0) {
 			todo = append(todo, func() { p.turn(v) })
 		}
 	}
