@@ -202,6 +202,13 @@ func (w *world) untwin() {
 	}
 }
 
+// acceptTwin: a twin that progress was made with is the catalog from then on.
+func (w *world) acceptTwin(b recovery.Bound) {
+	if c := &w.catalog; c.twinOf != 0 && b.Digest[0] == c.lineage {
+		c.twinOf, c.since = 0, b.Position
+	}
+}
+
 // tip is what can be pinned now.
 func (w *world) tip() (recovery.Tip, *view) {
 	c := &w.catalog

@@ -243,9 +243,9 @@ func (o *oracle) applies(f recovery.Fence) bool {
 // holders lists the owned shards that must hold a piece of a blob.
 func (o *oracle) holders(id recovery.BlobID) (holders []uint32) {
 	own := o.w.node.own
-	for s := range own.TotalShards {
-		home := uint32(binary.BigEndian.Uint64(id[:8]) % uint64(own.TotalShards))
-		if strings.Contains(","+expand(own.Owned)+",", ","+itoa(s)+",") && (o.w.isStriped() || s == home) {
+	home := uint32(binary.BigEndian.Uint64(id[:8]) % uint64(own.TotalShards))
+	for s := range own.Owned.All() {
+		if o.w.isStriped() || s == home {
 			holders = append(holders, s)
 		}
 	}

@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"github.com/recoverd/recoverd/recovery"
-	"github.com/recoverd/recoverd/shards"
 )
 
 // before notes what the machine is about to be told.
@@ -259,22 +258,4 @@ func (o *oracle) discarded(x recovery.Decided, was *recovery.Progress) {
 
 func fence(f recovery.Fence) string {
 	return fmt.Sprintf("%s %d %v %s %q %.8s", f.Network, f.TotalShards, f.Placement, f.Owned, f.Continuity, f.Store)
-}
-
-// expand lists a set's shards with commas between them.
-func expand(s shards.Set) string {
-	var parts []string
-	for m := range s.All() {
-		parts = append(parts, itoa(m))
-	}
-	return strings.Join(parts, ",")
-}
-
-func itoa(n uint32) string { return fmt.Sprint(n) }
-
-// acceptTwin: a twin that progress was made with is the catalog from then on.
-func (w *world) acceptTwin(b recovery.Bound) {
-	if c := &w.catalog; c.twinOf != 0 && b.Digest[0] == c.lineage {
-		c.twinOf, c.since = 0, b.Position
-	}
 }
