@@ -24,7 +24,7 @@ PEERS    ?= $(CURDIR)/cmd/recoverd/bench/PEERS.md
 export CGO_ENABLED ?= 0
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test check race servers sim crash-states planted crash faults power model bench bench-peers fuzz dist deploy-check reproducible clean
+.PHONY: help run build test check race servers sim crash-states planted crash faults power model evidence bench bench-peers fuzz dist deploy-check reproducible clean
 
 help: ## print this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -82,6 +82,9 @@ model: ## search the Promela model of cursor, list, crashes and fence (spin and 
 sim: ## SEEDS simulated histories from SEED on (WITHOUT=kind,kind leaves some out, TRACE=1 prints every step)
 	@mkdir -p .cache && $(GO) test -c -o .cache/sim.test ./recovery/sim
 	@cd recovery/sim && $(CURDIR)/.cache/sim.test -test.run '^TestSimulation$$' -test.v -seeds=$(SEEDS) -seed=$(SEED) -without=$(WITHOUT) $(if $(TRACE),-steps)
+
+evidence: ## all proofs in their quick form, onto recovery/sim/RELIABILITY.md; under 30 minutes, as root for power and full disks
+	$(GO) test ./recovery/sim/evidence -run 'TestCollect' -count=1 -v -timeout 60m -collect recovery/sim/RELIABILITY.md
 
 bench: build ## the measurements that the README quotes, as ratios within one run
 	$(GO) test ./recovery -run xxx -bench . -benchtime 5000000x

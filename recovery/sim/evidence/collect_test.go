@@ -32,15 +32,12 @@ func commands() []string {
 make sim SEEDS=20000 SEED=1
 make planted
 make model
-make crashstates
+make crash-states
 make crash KILLS=500
 make power CUTS=20
-make faults
-make corruption
-make security
-make properties
-make race PKGS="./recovery/... ./syncer/... ./checkpoint/..."
-make fuzz FUZZTIME=5s
+make faults FAULTS=full
+go test ./checkpoint/... ./recovery/... ./shards/... ./syncer/... -count=1
+make fuzz FUZZTIME=3s
 `), "\n")
 }
 
