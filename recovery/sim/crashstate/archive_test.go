@@ -107,12 +107,12 @@ func createAll(root string, n *notes, die bool) error {
 //
 // Hazards 46, 47, 49, 53 and 67.
 func TestArchive(t *testing.T) {
-	explore(t, "snapshots", recorded(t, "archive"), 250, archiveHolds)
+	explore(t, "snapshots", recorded(t, "archive"), Options{}, 250, archiveHolds)
 }
 
 // TestArchiveAfterAKill: the second process finds the draft of a killed one.
 func TestArchiveAfterAKill(t *testing.T) {
-	explore(t, "snapshots after a kill", recorded(t, "archive-killed", "archive"), 300, archiveHolds)
+	explore(t, "snapshots after a kill", recorded(t, "archive-killed", "archive"), Options{}, 300, archiveHolds)
 }
 
 func archiveHolds(dir string, notes []string) error {

@@ -1,8 +1,10 @@
 package crashstate
 
 import (
+	"errors"
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 )
 
@@ -35,7 +37,7 @@ func (t *trace) take(c call) error {
 	case "renameat", "renameat2":
 		return t.takeRename(c, Rename, 0)
 	case "linkat":
-		return t.takeRename(c, Link, 0)
+		return t.takeLink(c)
 	case "fsync", "fdatasync":
 		p, ok, err := t.open(c, 0)
 		if ok {
@@ -79,15 +81,28 @@ func (t *trace) refuse(c call) error {
 
 func (t *trace) takeOpen(c call, dir, name int) error {
 	flags := c.arg(name + 1)
-	fd, _, _ := strings.Cut(c.result, "<")
-	delete(t.offsets, fd)
+	fd := numberOf(c.result)
+	o := &opened{since: c.end}
+	// Calls are taken as they began, and found as they ended.
+	at := slices.IndexFunc(t.opened[fd], func(o *opened) bool { return o.since > c.end })
+	if at < 0 {
+		at = len(t.opened[fd])
+	}
+	t.opened[fd] = slices.Insert(t.opened[fd], at, o)
 	p, ok, err := t.at(c, dir, name)
 	switch {
+	case strings.Contains(flags, "O_TMPFILE"):
+		if err == nil && ok {
+			t.unnamed++
+			o.called = fmt.Sprint("/", t.unnamed)
+			t.put(c, Op{Kind: Nameless, Path: o.called})
+		}
+		return err
 	case !strings.Contains(flags, "O_CREAT") && !strings.Contains(flags, "O_TRUNC"):
 		return nil // only read, wherever it is
 	case err != nil || !ok:
 		return err
-	case strings.Contains(flags, "O_TMPFILE") || strings.Contains(flags, "O_APPEND"):
+	case strings.Contains(flags, "O_APPEND"):
 		return fmt.Errorf("flags that are not understood")
 	}
 	switch {
@@ -101,14 +116,13 @@ func (t *trace) takeOpen(c call, dir, name int) error {
 }
 
 func (t *trace) takeWrite(c call) error {
-	path, gone, err := descriptor(c.arg(0))
-	if err != nil || gone {
+	path, _, err := descriptor(c.arg(0))
+	if err != nil {
 		return err
 	}
-	fd, _, _ := strings.Cut(c.arg(0), "<")
-	p, ok := t.inside(path)
-	if !ok && path != t.notes {
-		return nil
+	p, ok, err := t.open(c, 0)
+	if err != nil || !ok && path != t.notes {
+		return err
 	}
 	data, err := decode(c.arg(1))
 	if err != nil {
@@ -119,8 +133,9 @@ func (t *trace) takeWrite(c call) error {
 		t.put(c, Op{Kind: Note, Path: path, Text: strings.TrimSpace(string(data))})
 		return nil
 	}
-	t.put(c, Op{Kind: Write, Path: p, Off: t.offsets[fd], Data: data})
-	t.offsets[fd] += int64(len(data))
+	file := t.by(c, numberOf(c.arg(0)))
+	t.put(c, Op{Kind: Write, Path: p, Off: file.offset, Data: data})
+	file.offset += int64(len(data))
 	return nil
 }
 
@@ -152,8 +167,7 @@ func (t *trace) takeSeek(c call) error {
 	if _, ok, err := t.open(c, 0); err != nil || !ok {
 		return err
 	}
-	fd, _, _ := strings.Cut(c.arg(0), "<")
-	t.offsets[fd] = int64(c.count(0))
+	t.by(c, numberOf(c.arg(0))).offset = int64(c.count(0))
 	return nil
 }
 
@@ -191,6 +205,26 @@ func (t *trace) takeRename(c call, kind Kind, from int) error {
 		t.moveBelow(p, to)
 	}
 	t.put(c, Op{Kind: kind, Path: p, To: to})
+	return nil
+}
+
+// takeLink takes links of names, and of descriptors by their names in /proc.
+func (t *trace) takeLink(c call) error {
+	from, err := decode(c.arg(1))
+	fd, proc := strings.CutPrefix(string(from), "/proc/self/fd/")
+	if err != nil || !proc {
+		return errors.Join(err, t.takeRename(c, Link, 0))
+	}
+	to, ok, err := t.at(c, 2, 3)
+	called := t.by(c, fd).called
+	switch {
+	case err != nil || !ok && called == "":
+		return err
+	case !ok || called == "" || !strings.Contains(c.arg(4), "AT_SYMLINK_FOLLOW"):
+		return fmt.Errorf("a link that is not understood")
+	}
+	t.names[to] = true
+	t.put(c, Op{Kind: Link, Path: called, To: to})
 	return nil
 }
 

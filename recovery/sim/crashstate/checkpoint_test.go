@@ -99,7 +99,7 @@ func saveAll(root string, n *notes) error {
 // Hazards 14, 44, 46 and 86: nothing acknowledged is lost, the newest copy is never
 // written over, no name is missing, and what was taken back is nowhere.
 func TestCheckpoint(t *testing.T) {
-	explore(t, "checkpoint.db and its mirror", recorded(t, "checkpoint"), 1_000, func(dir string, notes []string) error {
+	explore(t, "checkpoint.db and its mirror", recorded(t, "checkpoint"), Options{}, 1_000, func(dir string, notes []string) error {
 		state := filepath.Join(dir, "state")
 		may, since := mayLoad(notes)
 		if _, err := os.Stat(state); errors.Is(err, os.ErrNotExist) && may[0] < 0 {

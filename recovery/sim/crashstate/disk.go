@@ -47,12 +47,17 @@ type disk struct {
 	effects []*effect
 	names   map[node]map[string]node // of directories, as the process sees them
 	files   map[node]bool
+	called  map[string]node // files that were made without a name
+	named   map[node]int    // since when a file has or had a name
 	last    node
 }
 
 // newDisk follows a history from an empty root.
 func newDisk(h History) (*disk, error) {
-	d := &disk{names: map[node]map[string]node{root: {}}, files: map[node]bool{}, last: root}
+	d := &disk{
+		names: map[node]map[string]node{root: {}}, files: map[node]bool{},
+		called: map[string]node{}, named: map[node]int{}, last: root,
+	}
 	for i, op := range h {
 		if i > 0 && op.Begin < h[i-1].Begin {
 			return nil, fmt.Errorf("crashstate: operation %d, %v, begins before the one before it", i, op)
@@ -77,6 +82,11 @@ func (d *disk) take(op Op) error {
 		}
 		d.effects = append(d.effects, &effect{op: op, file: file})
 		return err
+	case Nameless:
+		d.last++
+		d.files[d.last] = true
+		d.called[op.Path] = d.last
+		return nil
 	case Create, Mkdir:
 		d.last++
 		if op.Kind == Mkdir {
@@ -86,19 +96,20 @@ func (d *disk) take(op Op) error {
 		}
 		return d.rename(op, nil, op.Path, d.last)
 	}
+	target, err := d.find(op.Path)
+	if err != nil {
+		return err
+	}
+	if op.Kind == Link {
+		return d.rename(op, nil, op.To, target)
+	}
 	from, err := d.place(op.Path)
 	if err != nil {
 		return err
 	}
 	from.to = none
-	target, err := d.find(op.Path)
-	switch {
-	case err != nil:
-		return err
-	case op.Kind == Remove:
+	if op.Kind == Remove {
 		return d.rename(op, from, "", none)
-	case op.Kind == Link:
-		return d.rename(op, nil, op.To, target)
 	}
 	return d.rename(op, from, op.To, target)
 }
@@ -117,6 +128,9 @@ func (d *disk) rename(op Op, from *name, to string, target node) error {
 		place.to = target
 		d.names[place.dir][place.text] = target
 		e.link = place
+		if _, before := d.named[target]; !before {
+			d.named[target] = op.Begin
+		}
 	}
 	d.effects = append(d.effects, e)
 	return nil
@@ -133,8 +147,14 @@ func (d *disk) place(p string) (*name, error) {
 
 // find follows a path, as the process does.
 func (d *disk) find(p string) (node, error) {
-	if p == "." {
+	switch {
+	case p == ".":
 		return root, nil
+	case path.IsAbs(p):
+		if d.called[p] == none {
+			return none, fmt.Errorf("no file is called %s", p)
+		}
+		return d.called[p], nil
 	}
 	place, err := d.place(p)
 	if err != nil {
@@ -175,9 +195,14 @@ func (d *disk) flush(op Op) error {
 	return nil
 }
 
-// pending returns the effects that have begun by a moment and may be lost.
+// pending returns the effects that have begun by a moment and may be lost: of bytes
+// only where the file has had a name by then. Without one nothing of it can be found.
 func (d *disk) pending(moment int) (open []*effect) {
 	for _, e := range d.effects {
+		since, named := d.named[e.file]
+		if e.file != none && (!named || since > moment) {
+			continue
+		}
 		if e.op.Begin <= moment && len(e.fates(moment, 0)) > 1 {
 			open = append(open, e)
 		}

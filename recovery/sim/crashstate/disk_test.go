@@ -11,7 +11,7 @@ import (
 )
 
 // written is a history in a few words: "create a", "write a 0 text", "truncate a 3",
-// "rename a b", "mkdir d", "remove a", "sync a", "syncall", "note x".
+// "rename a b", "link a b", "mkdir d", "nameless /1", "remove a", "sync a", "syncall", "note x".
 func written(t *testing.T, lines ...string) (h History) {
 	t.Helper()
 	for _, line := range lines {
@@ -21,6 +21,8 @@ func written(t *testing.T, lines ...string) (h History) {
 		switch w[0] {
 		case "create":
 			o.Kind = Create
+		case "nameless":
+			o.Kind = Nameless
 		case "mkdir":
 			o.Kind = Mkdir
 		case "write":
@@ -165,17 +167,26 @@ func TestBites(t *testing.T) {
 		return nil
 	}
 	publish := func(steps ...string) error {
-		h := written(t, append(append([]string{"create t", "write t 0 content"}, steps...), "note published")...)
+		h := written(t, append(append([]string{"create t", "nameless /1", "write t 0 content", "write /1 0 content"}, steps...), "note published")...)
 		_, err := Explore(t.Context(), h, scratch(t), Options{}, whole)
 		return err
 	}
-	if err := publish("sync t", "rename t a", "sync ."); err != nil {
-		t.Errorf("the right way: %v", err)
+	for _, right := range [][]string{
+		{"sync t", "rename t a", "sync ."}, {"sync /1", "link /1 a", "sync ."}, {"syncall", "link /1 a", "syncall"},
+		{"sync /1", "link /1 t2", "rename t2 a", "sync ."}, // over what may be there
+	} {
+		if err := publish(right...); err != nil {
+			t.Errorf("the right way: %v", err)
+		}
 	}
 	for name, steps := range map[string][]string{
-		"no fsync":            {"rename t a", "sync ."},
-		"no directory fsync":  {"sync t", "rename t a"},
-		"rename before fsync": {"rename t a", "sync a", "sync ."},
+		"no fsync":                        {"rename t a", "sync ."},
+		"no directory fsync":              {"sync t", "rename t a"},
+		"rename before fsync":             {"rename t a", "sync a", "sync ."},
+		"no fsync before a link":          {"link /1 a", "sync ."},
+		"no directory fsync after a link": {"sync /1", "link /1 a", "sync /1"},
+		"link before fsync":               {"link /1 a", "sync /1", "sync ."},
+		"link before syncfs, named":       {"link /1 a", "sync .", "syncall"},
 	} {
 		var v *Violation
 		if err := publish(steps...); !errors.As(err, &v) || len(v.Fates) == 0 {

@@ -24,6 +24,10 @@
 //   - a name that was given or taken is there or not. A rename is one operation, but
 //     where it leads to another directory the old name may stay beside the new one.
 //
+// A file made without a name (O_TMPFILE) is found after a power cut if a link of it is
+// there. The link is a name like any other: it waits for a flush of its directory, and
+// says nothing about the file's bytes.
+//
 // Journalling file systems promise more than this, most of the time: what holds here
 // holds on all of them.
 //

@@ -7,6 +7,7 @@ type Kind uint8
 
 const (
 	Create   Kind = iota // an empty file gets the name Path
+	Nameless             // an empty file has no name; here it is called Path: /1, /2, ...
 	Mkdir                // a directory gets it
 	Write                // Data at Off
 	Truncate             // to Size
@@ -19,10 +20,11 @@ const (
 )
 
 func (k Kind) String() string {
-	return [...]string{"create", "mkdir", "write", "truncate", "rename", "link", "remove", "sync", "sync all", "note"}[k]
+	return [...]string{"create", "nameless", "mkdir", "write", "truncate", "rename", "link", "remove", "sync", "sync all", "note"}[k]
 }
 
 // Op is one operation. Paths are relative to the root, with slashes; "." is the root.
+// A file that had no name when it was made keeps what it is called, also when it has one.
 type Op struct {
 	Kind Kind
 	Path string

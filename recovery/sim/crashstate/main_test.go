@@ -95,8 +95,7 @@ func recorded(t *testing.T, names ...string) History {
 		cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%s %s %s", asSubject, name, r.Root, r.Notes))
 		err := r.Run(ctx, cmd)
 		if errors.Is(err, ErrNoRecorder) && os.Getenv("RECOVERD_REQUIRE_SERVERS") != "1" {
-			evidence.Record(t, evidence.Entry{Layer: "crash states", What: strings.Join(names, ", then "), Unit: "states", Skipped: err.Error()})
-			t.Skip(err)
+			skip(t, strings.Join(names, ", then "), err.Error())
 		}
 		if err != nil {
 			t.Fatal(err)
@@ -105,12 +104,19 @@ func recorded(t *testing.T, names ...string) History {
 	return r.History()
 }
 
-// explore tries every state of a history, wants at least as many as that, and says so.
-func explore(t *testing.T, what string, h History, least int, check Check) {
+// skip ends a test that cannot be had here.
+func skip(t *testing.T, what, why string) {
 	t.Helper()
-	o := Options{Seed: *seed}
+	evidence.Record(t, evidence.Entry{Layer: "crash states", What: what, Unit: "states", Skipped: why})
+	t.Skip(why)
+}
+
+// explore tries the states of a history, wants at least as many as that, and says so.
+func explore(t *testing.T, what string, h History, o Options, least int, check Check) {
+	t.Helper()
+	o.Seed = *seed
 	if *few {
-		o.Exhaustive, o.Samples, least = 40, 5, least/10
+		o.Exhaustive, o.Samples, least = 16, 3, least/10
 	}
 	r, err := Explore(t.Context(), h, scratch(t), o, check)
 	violations := uint64(0)

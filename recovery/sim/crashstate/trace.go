@@ -15,7 +15,15 @@ type trace struct {
 	history History
 	moment  int
 	names   map[string]bool // that are there; directories and files alike
-	offsets map[string]int64
+	opened  map[string][]*opened
+	unnamed int // files made without a name so far
+}
+
+// opened is what a descriptor led to, from the end of the call that opened it.
+type opened struct {
+	since  int
+	offset int64
+	called string // of a file made without a name; else empty
 }
 
 // call is one system call. Threads interleave: its beginning and its end may be lines
@@ -29,7 +37,7 @@ type call struct {
 
 // add reads one process' trace. Calls are taken in the order in which they began.
 func (t *trace) add(text string) error {
-	t.offsets = map[string]int64{}
+	t.opened = map[string][]*opened{}
 	calls, err := t.calls(text)
 	if err != nil {
 		return err
@@ -207,12 +215,37 @@ func (t *trace) at(c call, dir, name int) (string, bool, error) {
 	return rel, ok, nil
 }
 
-// open returns the file of a descriptor argument, relative to the root.
+// open returns the file of a descriptor argument, relative to the root, or what it is
+// called if it was made without a name.
 func (t *trace) open(c call, i int) (string, bool, error) {
 	path, gone, err := descriptor(c.arg(i))
-	if err != nil || gone {
+	if err != nil {
 		return "", false, err
 	}
 	rel, ok := t.inside(path)
-	return rel, ok, nil
+	if !gone || !ok {
+		return rel, ok, nil
+	}
+	called := t.by(c, numberOf(c.arg(i))).called
+	if called == "" && strings.HasPrefix(filepath.Base(path), "#") {
+		return "", false, fmt.Errorf("a file without a name that nobody made")
+	}
+	return called, called != "", nil
+}
+
+// numberOf is that of a descriptor, without its path.
+func numberOf(fd string) string {
+	n, _, _ := strings.Cut(fd, "<")
+	return n
+}
+
+// by returns what a descriptor led to when a call began. A number is used again as soon
+// as it is closed: of those that were opened with it, the last one that was by then.
+func (t *trace) by(c call, fd string) *opened {
+	for _, o := range slices.Backward(t.opened[fd]) {
+		if o.since < c.begin {
+			return o
+		}
+	}
+	return &opened{} // it came from a call that is not looked at
 }
