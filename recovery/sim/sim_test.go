@@ -16,10 +16,11 @@ import (
 )
 
 var (
-	seeds   = flag.Int("seeds", 1000, "how many histories to run")
-	first   = flag.Uint64("seed", 1, "the first of them")
-	without = flag.String("without", "", "kinds that are left out, with commas between them")
-	verbose = flag.Bool("steps", false, "print every step")
+	seeds    = flag.Int("seeds", 1000, "how many histories to run")
+	first    = flag.Uint64("seed", 1, "the first of them")
+	without  = flag.String("without", "", "kinds that are left out, with commas between them")
+	failures = flag.Int("failures", 3, "how many histories that fail are enough to look at")
+	verbose  = flag.Bool("steps", false, "print every step")
 )
 
 // enoughSeeds let every kind happen.
@@ -71,11 +72,8 @@ func TestSimulation(t *testing.T) {
 type sums struct {
 	ran, steps uint64
 	counts     Counts
-	failed     []Result // by seed; at most about maxFailed
+	failed     []Result // by seed; at most about -failures
 }
-
-// maxFailed histories are enough to look at.
-const maxFailed = 3
 
 func runSeeds(from uint64, n int, set func(*Options)) *sums {
 	var (
@@ -97,7 +95,7 @@ func runSeeds(from uint64, n int, set func(*Options)) *sums {
 				if r.Violation != nil {
 					s.failed = append(s.failed, r)
 				}
-				if len(s.failed) >= maxFailed {
+				if len(s.failed) >= *failures {
 					next.Store(int64(n))
 				}
 				mu.Unlock()

@@ -72,8 +72,8 @@ func (f Fault) validate() error {
 	return nil
 }
 
-// files returns each file that the faults touch, with the faults in it.
-func files(root string, faults []Fault) (map[string][]byte, error) {
+// files returns each file that the faults touch, with the faults in it as plant does it.
+func files(root string, faults []Fault, plant func(source []byte, faults []Fault) ([]byte, error)) (map[string][]byte, error) {
 	byFile := map[string][]Fault{}
 	for _, f := range faults {
 		if err := f.validate(); err != nil {
@@ -94,7 +94,7 @@ func files(root string, faults []Fault) (map[string][]byte, error) {
 		case err != nil:
 			return nil, list[0].errorf("read its file: %w", err)
 		}
-		if out[name], err = planted(source, list); err != nil {
+		if out[name], err = plant(source, list); err != nil {
 			return nil, err
 		}
 	}

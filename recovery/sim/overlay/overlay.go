@@ -26,6 +26,7 @@ import (
 type Overlay struct {
 	root string // of the module
 	file string // the JSON
+	pkgs []string
 }
 
 // New writes the changed files and their index into dir, which the caller removes
@@ -35,13 +36,19 @@ func New(dir string, faults ...Fault) (*Overlay, error) {
 	if err != nil {
 		return nil, err
 	}
-	changed, err := files(root, faults)
+	changed, err := files(root, faults, planted)
 	if err != nil {
 		return nil, err
 	}
-	if dir, err = filepath.Abs(dir); err != nil {
+	return write(dir, root, changed)
+}
+
+func write(dir, root string, changed map[string][]byte) (*Overlay, error) {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
 		return nil, err
 	}
+	o := &Overlay{root: root, file: filepath.Join(dir, "overlay.json")}
 	index := struct{ Replace map[string]string }{map[string]string{}}
 	for name, text := range changed {
 		to := filepath.Join(dir, strconv.Itoa(len(index.Replace))+"-"+path.Base(name))
@@ -49,12 +56,12 @@ func New(dir string, faults ...Fault) (*Overlay, error) {
 			return nil, err
 		}
 		index.Replace[filepath.Join(root, name)] = to
+		o.pkgs = append(o.pkgs, "./"+path.Dir(name))
 	}
 	text, err := json.Marshal(index)
 	if err != nil {
 		return nil, err
 	}
-	o := &Overlay{root: root, file: filepath.Join(dir, "overlay.json")}
 	return o, os.WriteFile(o.file, text, 0o600)
 }
 
@@ -78,13 +85,24 @@ func (o *Overlay) Build(ctx context.Context, pkg, out string) error {
 	return o.compile(ctx, "build", "-o", out, "./"+pkg)
 }
 
-// BuildTest compiles the tests of pkg, a path from the module's root, to the file out.
-// They must run in the package's directory.
-func (o *Overlay) BuildTest(ctx context.Context, pkg, out string) error {
-	return o.compile(ctx, "test", "-c", "-vet=off", "-o", out, "./"+pkg)
+// Compile compiles the packages that have faults, and links no program.
+func (o *Overlay) Compile(ctx context.Context) error {
+	// Listing what a package exports compiles it.
+	return o.compile(ctx, "list", append([]string{"-export"}, o.pkgs...)...)
 }
 
-// Command is the command that runs tests compiled by BuildTest where they expect to be.
+// BuildTests compiles the tests of packages, paths from the module's root, into a
+// directory: DIR/NAME.test, by the last element of the path. They must run in the
+// package's directory.
+func (o *Overlay) BuildTests(ctx context.Context, dir string, pkgs ...string) error {
+	args := []string{"-c", "-vet=off", "-o", dir + string(filepath.Separator)}
+	for _, pkg := range pkgs {
+		args = append(args, "./"+pkg)
+	}
+	return o.compile(ctx, "test", args...)
+}
+
+// Command is the command that runs tests compiled by BuildTests where they expect to be.
 func (o *Overlay) Command(ctx context.Context, pkg, binary string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, binary, args...)
 	cmd.Dir = filepath.Join(o.root, pkg)
@@ -111,11 +129,11 @@ func Check(ctx context.Context, dir string, faults ...Fault) error {
 	}
 	var groups [][]Fault
 	for _, f := range faults {
-		if _, err := files(root, []Fault{f}); err != nil {
+		if _, err := files(root, []Fault{f}, planted); err != nil {
 			return err
 		}
 		at := slices.IndexFunc(groups, func(g []Fault) bool {
-			_, err := files(root, append(slices.Clone(g), f))
+			_, err := files(root, append(slices.Clone(g), f), planted)
 			return err == nil
 		})
 		if at < 0 {
@@ -133,12 +151,7 @@ func Check(ctx context.Context, dir string, faults ...Fault) error {
 		if err != nil {
 			return err
 		}
-		// Listing what a package exports compiles it, and links no program.
-		args := []string{"-export"}
-		for _, f := range group {
-			args = append(args, "./"+path.Dir(f.File))
-		}
-		errs = append(errs, o.compile(ctx, "list", args...))
+		errs = append(errs, o.Compile(ctx))
 	}
 	return errors.Join(errs...)
 }

@@ -6,17 +6,17 @@ func checkpoints() []Plant {
 		{
 			Name: "no-fsync", Hazard: 14, What: "a slot of the mirror is written and not flushed",
 			Edits: []Edit{{"checkpoint/fsys.go", "	if err := w.Sync(); err != nil {\n		return fmt.Errorf(\"fsync: %w\", err)\n	}\n	return nil\n}", "	return nil\n}"}},
-			By:    states("^TestCheckpoint$"), Says: `it goes on from something else|read the mirror`,
+			By:    []Proof{{states("^TestCheckpoint$"), `it goes on from something else|read the mirror`}},
 		},
 		{
 			Name: "bbolt-nosync", Hazard: 14, What: "bbolt flushes nothing",
 			Edits: []Edit{{"checkpoint/database.go", "	return &database{fs", "	db.NoSync = true\n	return &database{fs"}},
-			By:    states("^TestCheckpoint$"), Says: `it goes on from something else`,
+			By:    []Proof{{states("^TestCheckpoint$"), `it goes on from something else`}},
 		},
 		{
 			Name: "no-directory-fsync", Hazard: 46, What: "the names of the database and the mirror are not flushed",
 			Edits: []Edit{{"checkpoint/fsys.go", "	return errors.Join(d.Sync(), d.Close())", "	return d.Close()"}},
-			By:    states("^TestCheckpoint$"), Says: `it goes on from something else|read the mirror`,
+			By:    []Proof{{states("^TestCheckpoint$"), `it goes on from something else|read the mirror`}},
 		},
 		{
 			Name: "no-checksum", Hazard: 15, What: "the checksums of the mirror and of its values are not looked at",
@@ -24,27 +24,27 @@ func checkpoints() []Plant {
 				{"checkpoint/mirror.go", " || binary.BigEndian.Uint32(b[12:]) != slotSum(b) {", " {"},
 				{"checkpoint/envelope.go", "	case binary.BigEndian.Uint32(value[12:]) != envelopeSum(value):", "	case false:"},
 			},
-			By: states("^TestCheckpoint$"), Says: `it goes on from something else`,
+			By: []Proof{{states("^TestCheckpoint$"), `it goes on from something else`}, {simulated(), `is gone|what was never so`}},
 		},
 		{
 			Name: "single-slot", Hazard: 44, What: "every write goes to the same slot of the mirror",
 			Edits: []Edit{{"checkpoint/mirror.go", "func slotOf(seq uint64) int { return int((seq + 1) % 2) }", "func slotOf(uint64) int { return 0 }"}},
-			By:    states("^TestCheckpoint$"), Says: `it goes on from something else`,
+			By:    []Proof{{states("^TestCheckpoint$"), `it goes on from something else`}},
 		},
 		{
 			Name: "mirror-from-before-the-discard", Hazard: 86, What: "what claims less is written in the order of what claims more",
 			Edits: []Edit{{"checkpoint/ledger.go", "less: less}\n	if less {", "less: false}\n	if false {"}},
-			By:    states("^TestCheckpoint$"), Says: `alone: it goes on from something else`,
+			By:    []Proof{{states("^TestCheckpoint$"), `alone: it goes on from something else`}},
 		},
 		{
 			Name: "list-lost-after-extension", Hazard: 81, What: "an unsettled list that was lost is taken for an empty one",
 			Edits: []Edit{{"checkpoint/image.go", "	if s.listState != ListWhole && r.Progress != nil {", "	if false {"}},
-			By:    units("checkpoint", "^TestLostListIsNotAnEmptyOne$"), Says: `work goes on from`,
+			By:    []Proof{{units("checkpoint", "^TestLostListIsNotAnEmptyOne$"), `work goes on from`}, {simulated(), `neither durable nor listed`}},
 		},
 		{
 			Name: "failed-fsync-tried-again", Hazard: 45, What: "a save after a failed one is tried",
 			Edits: []Edit{{"checkpoint/store.go", "			s.err = fmt.Errorf(\"%w: %w\", ErrFailed, err)\n			return s.err", "			return fmt.Errorf(\"%w: %w\", ErrFailed, err)"}},
-			By:    units("checkpoint", "^TestFullDiskAtEveryWrite$"), Says: `after a failed write`,
+			By:    []Proof{{units("checkpoint", "^TestFullDiskAtEveryWrite$"), `after a failed write`}},
 		},
 	}
 }

@@ -26,37 +26,70 @@ var (
 	only  = flag.String("only", "", "plant only faults whose name matches")
 )
 
-// TestTable: every fault applies to the source as it is and compiles; so none rots.
+// TestTable: every fault applies to the source as it is, lies within functions, and
+// compiles; so none rots.
 func TestTable(t *testing.T) {
-	var all []overlay.Fault
 	seen := map[string]bool{}
 	for _, p := range All() {
-		if seen[p.Name] || p.Says == "" || len(p.Edits) == 0 {
+		if seen[p.Name] || len(p.By) == 0 || len(p.Edits) == 0 || slices.ContainsFunc(p.By, func(b Proof) bool { return b.Says == "" }) {
 			t.Errorf("%s is there twice, or its row has gaps", p.Name)
 		}
 		seen[p.Name] = true
-		for i, f := range p.faults() {
-			f.Name += fmt.Sprint("/", i)
-			all = append(all, f)
+		for _, by := range p.By {
+			if err := by.exists(); err != nil {
+				t.Errorf("%s: %v", p.Name, err)
+			}
 		}
-		if _, err := overlay.New(t.TempDir(), p.faults()...); err != nil {
+		if _, err := overlay.NewAsleep(t.TempDir(), p.faults()...); err != nil {
 			t.Error(err)
 		}
 	}
 	if len(seen) < 20 {
 		t.Errorf("only %d faults", len(seen))
 	}
-	if err := overlay.Check(t.Context(), t.TempDir(), all...); err != nil {
+	o, err := overlay.NewAsleep(t.TempDir(), faults(All())...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := o.Compile(t.Context()); err != nil {
 		t.Error(err)
 	}
 }
 
-// caught is how a plant ended.
+// exists reports whether the layer's package has its test.
+func (l Layer) exists() error {
+	root, err := overlay.Root()
+	if err != nil {
+		return err
+	}
+	files, err := filepath.Glob(filepath.Join(root, l.Package, "*_test.go"))
+	if err != nil {
+		return err
+	}
+	name := regexp.MustCompile(`Test\w+`).FindString(l.Args[0])
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil || strings.Contains(string(text), "func "+name+"(t ") {
+			return err
+		}
+	}
+	return fmt.Errorf("%s has no %s", l.Package, name)
+}
+
+func faults(plants []Plant) (all []overlay.Fault) {
+	for _, p := range plants {
+		all = append(all, p.faults()...)
+	}
+	return all
+}
+
+// caught is how a run ended: of one layer, with one fault or none.
 type caught struct {
 	Plant
+	by      Proof
 	tries   string
-	took    time.Duration
-	problem string // why it does not count as caught
+	cpu     time.Duration // of user and system
+	problem string        // why it does not count as caught
 	skipped string
 }
 
@@ -65,46 +98,90 @@ func TestPlanted(t *testing.T) {
 	if !*plant {
 		t.Skip("only with -planted: make planted")
 	}
-	match := regexp.MustCompile(*only)
-	var rows []*caught
-	clean := map[string]*caught{}
-	for _, p := range All() {
-		if !match.MatchString(p.Name) {
-			continue
-		}
-		rows = append(rows, &caught{Plant: p})
-		l := p.By.clean()
-		if key := l.Package + strings.Join(l.Args, " "); clean[key] == nil {
-			clean[key] = &caught{Plant: Plant{Name: "none", By: l}}
-		}
-	}
-	jobs := make(chan func())
+	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Minute)
+	defer cancel()
+	rows, clean := runs(regexp.MustCompile(*only))
+	all := slices.AppendSeq(slices.Clone(rows), maps.Values(clean))
+	b := build(ctx, t, all)
+	jobs := make(chan *caught)
 	var workers sync.WaitGroup
 	for range 2 {
 		workers.Go(func() {
-			for job := range jobs {
-				job()
+			for c := range jobs {
+				c.run(ctx, b)
 			}
 		})
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Minute)
-	defer cancel()
-	dir := t.TempDir()
-	for i, c := range slices.AppendSeq(slices.Clone(rows), maps.Values(clean)) {
-		jobs <- func() { c.run(ctx, filepath.Join(dir, strconv.Itoa(i))) }
+	for _, c := range all {
+		jobs <- c
 	}
 	close(jobs)
 	workers.Wait()
 	report(t, rows, clean)
 }
 
-// run builds the layer with the fault, if there is one, runs it, and notes how it ended.
-func (c *caught) run(ctx context.Context, dir string) {
-	began := time.Now()
-	out, failed, err := c.build(ctx, dir)
-	c.took = time.Since(began)
+// runs are those of the faults whose name matches, and one without a fault of each layer
+// that they have.
+func runs(match *regexp.Regexp) (rows []*caught, clean map[string]*caught) {
+	clean = map[string]*caught{}
+	for _, p := range All() {
+		if !match.MatchString(p.Name) {
+			continue
+		}
+		for _, by := range p.By {
+			rows = append(rows, &caught{Plant: p, by: by})
+			by.Layer = by.clean()
+			if key := by.Package + strings.Join(by.Args, " "); clean[key] == nil {
+				clean[key] = &caught{Plant: Plant{Name: "none"}, by: by}
+			}
+		}
+	}
+	return rows, clean
+}
+
+// built are the tests of all layers, with all faults in them, asleep.
+type built struct {
+	overlay *overlay.Overlay
+	dir     string
+}
+
+func build(ctx context.Context, t *testing.T, all []*caught) built {
+	t.Helper()
+	o, err := overlay.NewAsleep(t.TempDir(), faults(All())...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pkgs := map[string]bool{}
+	for _, c := range all {
+		pkgs[c.by.Package] = true
+	}
+	b := built{overlay: o, dir: t.TempDir()}
+	if err := o.BuildTests(ctx, b.dir, slices.Sorted(maps.Keys(pkgs))...); err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// run runs the layer with the fault awake, if there is one, and notes how it ended.
+func (c *caught) run(ctx context.Context, b built) {
+	awake := c.Name
+	if c.Edits == nil {
+		awake = ""
+	}
+	binary := filepath.Join(b.dir, filepath.Base(c.by.Package)+".test")
+	args := append([]string{"-test.v", "-test.timeout=5m", "-test.count=1"}, c.by.Args...)
+	cmd := b.overlay.Command(ctx, c.by.Package, binary, args...)
+	// What a layer finds that has a fault in it is no evidence.
+	cmd.Env = append(os.Environ(), "RECOVERD_TEST_EVIDENCE=", overlay.AwakeEnv+"="+awake)
+	said, err := cmd.CombinedOutput()
+	out := string(said)
+	var exit *exec.ExitError
+	failed := errors.As(err, &exit) && ctx.Err() == nil
+	if cmd.ProcessState != nil {
+		c.cpu = cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
+	}
 	switch {
-	case err != nil:
+	case err != nil && !failed:
 		c.problem = err.Error()
 	case strings.Contains(out, "--- SKIP") && !strings.Contains(out, "    --- PASS") && !failed:
 		c.skipped = lastLines(out, 3)
@@ -115,10 +192,10 @@ func (c *caught) run(ctx context.Context, dir string) {
 	case c.Edits == nil:
 	case !failed:
 		c.problem = "nothing fails:\n" + lastLines(out, 10)
-	case !regexp.MustCompile(c.Says).MatchString(out):
-		c.problem = fmt.Sprintf("it fails without saying %q:\n%s", c.Says, lastLines(out, 40))
+	case !regexp.MustCompile(c.by.Says).MatchString(out):
+		c.problem = fmt.Sprintf("it fails without saying %q:\n%s", c.by.Says, lastLines(out, 40))
 	}
-	c.tries = c.By.tries(out)
+	c.tries = c.by.tries(out)
 }
 
 // tries reads how many tries a failing test needed.
@@ -135,31 +212,6 @@ func (l Layer) tries(out string) string {
 	return fmt.Sprint(n, " ", l.Unit)
 }
 
-// build compiles and runs the layer's tests.
-func (c *caught) build(ctx context.Context, dir string) (out string, failed bool, err error) {
-	if err := os.Mkdir(dir, 0o700); err != nil {
-		return "", false, err
-	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	o, err := overlay.New(dir, c.faults()...)
-	if err != nil {
-		return "", false, err
-	}
-	binary := filepath.Join(dir, "layer.test")
-	if err := o.BuildTest(ctx, c.By.Package, binary); err != nil {
-		return "", false, err
-	}
-	args := append([]string{"-test.v", "-test.timeout=5m", "-test.count=1"}, c.By.Args...)
-	cmd := o.Command(ctx, c.By.Package, binary, args...)
-	cmd.Env = append(os.Environ(), "RECOVERD_TEST_EVIDENCE=") // what a planted layer finds is no evidence
-	said, err := cmd.CombinedOutput()
-	var exit *exec.ExitError
-	if errors.As(err, &exit) && ctx.Err() == nil {
-		return string(said), true, nil
-	}
-	return string(said), false, err
-}
-
 func lastLines(text string, n int) string {
 	lines := strings.Split(strings.TrimSpace(text), "\n")
 	return strings.Join(lines[max(0, len(lines)-n):], "\n")
@@ -169,34 +221,43 @@ func lastLines(text string, n int) string {
 func report(t *testing.T, rows []*caught, clean map[string]*caught) {
 	t.Helper()
 	var table strings.Builder
-	var missed, skipped uint64
+	var skipped int
 	layers := map[string]int{}
-	fmt.Fprintf(&table, "%-34s %-7s %-13s %-22s %-18s %s\n", "fault", "hazard", "layer", "package", "caught after", "took")
+	tried, missed := map[string]bool{}, map[string]bool{}
+	var cpu time.Duration
+	fmt.Fprintf(&table, "%-34s %-7s %-13s %-22s %-18s %s\n", "fault", "hazard", "layer", "package", "caught after", "cpu")
 	for _, c := range rows {
 		after := c.tries
+		cpu += c.cpu
 		switch {
 		case c.problem != "":
 			after = "NOT CAUGHT"
-			missed++
-			t.Errorf("%s (%s): %s", c.Name, c.What, c.problem)
+			tried[c.Name], missed[c.Name] = true, true
+			t.Errorf("%s (%s): by %s: %s", c.Name, c.What, c.by.Name, c.problem)
 		case c.skipped != "":
 			after = "SKIPPED"
 			skipped++
 			t.Logf("%s was not tried: %s", c.Name, c.skipped)
 		default:
-			layers[c.By.Name]++
+			tried[c.Name] = true
+			layers[c.by.Name]++
 		}
-		fmt.Fprintf(&table, "%-34s %-7d %-13s %-22s %-18s %.1f s\n", c.Name, c.Hazard, c.By.Name, filepath.Base(c.By.Package), after, c.took.Seconds())
+		fmt.Fprintf(&table, "%-34s %-7d %-13s %-22s %-18s %.1f s\n", c.Name, c.Hazard, c.by.Name, filepath.Base(c.by.Package), after, c.cpu.Seconds())
 	}
 	for _, c := range clean {
+		cpu += c.cpu
+		t.Logf("without a fault: %s, %s %v: %.1f s", c.by.Name, c.by.Package, c.by.Args, c.cpu.Seconds())
 		if c.problem != "" {
-			t.Errorf("%s %s %v: %s", c.By.Name, c.By.Package, c.By.Args, c.problem)
+			t.Errorf("%s %s %v: %s", c.by.Name, c.by.Package, c.by.Args, c.problem)
 		}
 	}
-	tried := uint64(len(rows)) - skipped
-	t.Logf("\n%s%d of %d faults were caught (%d not tried), by %v; %d layers pass without one", table.String(), tried-missed, len(rows), skipped, layers, len(clean))
-	e := evidence.Entry{Layer: "planted bugs", What: "faults that lost data, built in and caught", Tried: tried, Unit: "faults", Violations: missed, Detail: fmt.Sprintf("by %v", layers)}
-	if tried == 0 {
+	t.Logf("\n%s%d of %d faults were caught (%d runs could not be had here), by %v; %d layers pass without one; %.0f s of CPU",
+		table.String(), len(tried)-len(missed), len(tried), skipped, layers, len(clean), cpu.Seconds())
+	e := evidence.Entry{
+		Layer: "planted bugs", What: "faults that lost data, built in and caught", Tried: uint64(len(tried)), Unit: "faults", Violations: uint64(len(missed)),
+		Detail: fmt.Sprintf("by %v", layers),
+	}
+	if len(tried) == 0 {
 		e.Skipped = "no layer could run here"
 	}
 	evidence.Record(t, e)
