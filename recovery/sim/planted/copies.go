@@ -29,7 +29,7 @@ func copies() []Plant {
 			Edits: []Edit{
 				{"checkpoint/store.go", "		if err := step(); err != nil {", "		if err := step(); err != nil && s.err != nil {"},
 			},
-			By: []Proof{{simulated(), `is gone|I12: `}},
+			By: []Proof{{simulated(), `is gone|what was never so|I12: `}},
 		},
 		{
 			Name: "os-error-is-damage", Hazard: 15, What: "a copy that cannot be read is taken for a damaged one",

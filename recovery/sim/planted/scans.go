@@ -75,10 +75,8 @@ func scans() []Plant {
 		},
 		{
 			Name: "certified-anew-under-way", Hazard: 80, What: "a success from before a blob was certified anew settles it",
-			Edits: []Edit{
-				{"recovery/scan.go", "		e.lost = e.seq != 0\n", "		_ = e\n"},
-			},
-			By: []Proof{{simulated(), `neither durable nor listed`}},
+			Edits: []Edit{{"recovery/scan.go", "			e.lost = true\n", "			e.lost = false\n"}},
+			By:    []Proof{{simulated(), `neither durable nor listed`}},
 		},
 	}
 }
