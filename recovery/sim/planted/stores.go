@@ -48,7 +48,7 @@ func stores() []Plant {
 		},
 		{
 			Name: "joined-flight-fenced", Hazard: 88, What: "a request joins a flight for another shard set",
-			Edits: []Edit{{"syncer/flight.go", "		if !f.stopping && f.serves(req) {", "		if !f.stopping {"}},
+			Edits: []Edit{{"syncer/flight.go", "(f.run == t.run || f.stage == Queued) && f.serves(req) {", "true {"}},
 			By:    []Proof{{random("syncer", "^TestHandlerModel$", "cases"), `asked for \d shards, answered for \d`}},
 		},
 	}
