@@ -118,21 +118,22 @@ func TestTraceNameless(t *testing.T) {
 // What is not understood is refused, if it could touch the root.
 func TestTraceRefuses(t *testing.T) {
 	for line, refused := range map[string]bool{
-		`7 writev(3<'/r/a'>, [{iov_base="'x'", iov_len=1}], 1) = 1`:                   true,
-		`7 writev(3<'/q/a'>, [{iov_base="'x'", iov_len=1}], 1) = 1`:                   false,
-		`7 fallocate(3<'/r/a'>, FALLOC_FL_KEEP_SIZE|FALLOC_FL_PUNCH_HOLE, 0, 1) = 0`:  true,
-		`7 mmap(NULL, 4096, PROT_READ|PROT_WRITE, MAP_SHARED, 3<'/r/a'>, 0) = 0x7f00`: true,
-		`7 mmap(NULL, 4096, PROT_READ, MAP_SHARED, 3<'/r/a'>, 0) = 0x7f00`:            false,
-		`7 symlinkat("'x'", 3<'/r'>, "'s'") = 0`:                                      true,
-		`7 truncate("'/r/a'", 3) = 0`:                                                 true,
-		`7 openat(3<'/r'>, "'.'", O_RDWR|O_TMPFILE, 0600) = 4<'/r/#1'>(deleted)`:      false,
-		`7 linkat(AT_FDCWD<'/'>, "'/proc/self/fd/4'", 3<'/r'>, "'b'", 0x400) = 0`:     true,
-		`7 openat(3<'/r'>, "'a'", O_WRONLY|O_CREAT|O_APPEND, 0600) = 4<'/r/a'>`:       true,
-		`7 openat(3<'/r'>, "'a'", O_RDONLY|O_CLOEXEC) = 4<'/r/a'>`:                    false,
-		`7 write(3<'/r/a'>, "'abc'"..., 4096) = 4096`:                                 true,
-		`7 renameat2(3<'/r'>, "'a'", 3<'/r'>, "'b'", RENAME_EXCHANGE) = 0`:            true,
-		`7 rename("'/q/a'", "'/r/a'") = 0`:                                            true,
-		`7 <... write resumed>) = 1`:                                                  true,
+		`7 writev(3<'/r/a'>, [{iov_base="'x'", iov_len=1}], 1) = 1`:                           true,
+		`7 writev(3<'/q/a'>, [{iov_base="'x'", iov_len=1}], 1) = 1`:                           false,
+		`7 fallocate(3<'/r/a'>, FALLOC_FL_KEEP_SIZE|FALLOC_FL_PUNCH_HOLE, 0, 1) = 0`:          true,
+		`7 mmap(NULL, 4096, PROT_READ|PROT_WRITE, MAP_SHARED, 3<'/r/a'>, 0) = 0x7f00`:         true,
+		`7 mmap(NULL, 4096, PROT_READ, MAP_SHARED, 3<'/r/a'>, 0) = 0x7f00`:                    false,
+		`7 symlinkat("'x'", 3<'/r'>, "'s'") = 0`:                                              true,
+		`7 truncate("'/r/a'", 3) = 0`:                                                         true,
+		`7 openat(3<'/r'>, "'.'", O_RDWR|O_TMPFILE, 0600) = 4<'/r/#1'>(deleted)`:              false,
+		`7 linkat(AT_FDCWD<'/'>, "'/proc/self/fd/4'", 3<'/r'>, "'b'", 0x400) = 0`:             true,
+		`7 linkat(AT_FDCWD<'/'>, "'/proc/self/fd/4'", 3<'/r'>, "'b'", AT_SYMLINK_FOLLOW) = 0`: true,
+		`7 openat(3<'/r'>, "'a'", O_WRONLY|O_CREAT|O_APPEND, 0600) = 4<'/r/a'>`:               true,
+		`7 openat(3<'/r'>, "'a'", O_RDONLY|O_CLOEXEC) = 4<'/r/a'>`:                            false,
+		`7 write(3<'/r/a'>, "'abc'"..., 4096) = 4096`:                                         true,
+		`7 renameat2(3<'/r'>, "'a'", 3<'/r'>, "'b'", RENAME_EXCHANGE) = 0`:                    true,
+		`7 rename("'/q/a'", "'/r/a'") = 0`:                                                    true,
+		`7 <... write resumed>) = 1`:                                                          true,
 	} {
 		if _, err := traceOf(line); (err != nil) != refused {
 			t.Errorf("%s: %v", line, err)

@@ -24,7 +24,7 @@ func checkpoints() []Plant {
 				{"checkpoint/mirror.go", " || binary.BigEndian.Uint32(b[12:]) != slotSum(b) {", " {"},
 				{"checkpoint/envelope.go", "	case binary.BigEndian.Uint32(value[12:]) != envelopeSum(value):", "	case false:"},
 			},
-			By: []Proof{{states("^TestCheckpoint$"), `it goes on from something else`}, {simulated(), `is gone|what was never so`}},
+			By: []Proof{{states("^TestCheckpoint$"), `it goes on from something else`}, {simulated(), `is gone|what was never so|I6: progress is discarded`}},
 		},
 		{
 			Name: "single-slot", Hazard: 44, What: "every write goes to the same slot of the mirror",

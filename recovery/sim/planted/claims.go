@@ -22,7 +22,7 @@ func claims() []Plant {
 			Edits: []Edit{
 				{"recovery/save.go", "	if s.askedEnd = m.endClaim(); s.askedEnd != s.endSaved {\n		s.endSaved = endClaim{} // from here on the disk may hold either\n	}\n", "	s.askedEnd = m.endClaim()\n"},
 			},
-			By: []Proof{{simulated(), `complete, and that is not on the disk`}},
+			By: []Proof{{simulated(), `complete, and that is not on the disk`}, {units("recovery", "^TestScenarios$/complete_waits_for_its_save"), `complete_waits_for_its_save`}},
 		},
 		{
 			Name: "look-from-before-the-pass", Hazard: 82, What: "complete rests on a look at the store from before the pass",

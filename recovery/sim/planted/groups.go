@@ -1,6 +1,6 @@
 package planted
 
-// groups are faults of the barrier.
+// groups are faults of the barrier, and of flights that lead to it.
 func groups() []Plant {
 	return []Plant{
 		{
@@ -24,6 +24,16 @@ func groups() []Plant {
 				{"syncer/lane.go", "			b.fail(err)", "			_ = err"},
 			},
 			By: []Proof{{simulated(), `neither durable nor listed|I12: `}},
+		},
+		{
+			Name: "flight-from-before-the-run", Hazard: 88, What: "a newer run joins a flight that began before it",
+			Edits: []Edit{{"syncer/flight.go", "(f.run == t.run || f.stage == Queued) && ", ""}},
+			By:    []Proof{{units("syncer", "^TestFlightFromBeforeTheRun$"), `want queued`}},
+		},
+		{
+			Name: "replacing-joins-what-has-begun", Hazard: 92, What: "who wants a blob replaced joins a flight that has published what is wrong now",
+			Edits: []Edit{{"syncer/flight.go", "f.req.Replace && f.stage == Queued)", "f.req.Replace)"}},
+			By:    []Proof{{units("syncer", "^TestReplacingJoinsNothingThatHasBegun$"), `FAIL: TestReplacingJoinsNothingThatHasBegun`}},
 		},
 	}
 }

@@ -25,7 +25,7 @@ func random(pkg, tests, unit string) Layer {
 func simulated() Layer {
 	seeds := func(n int) []string { return []string{fmt.Sprint("-seeds=", n), "-failures=1", "-test.cpu=1"} }
 	return Layer{
-		Name: "simulation", Package: "recovery/sim", Args: append([]string{"-test.run=^TestSimulation$"}, seeds(5_000)...), Without: seeds(600),
+		Name: "simulation", Package: "recovery/sim", Args: append([]string{"-test.run=^TestSimulation$"}, seeds(5_000)...), Without: seeds(1_000),
 		Tried: regexp.MustCompile(`caught after (\d+) seeds`), Unit: "seeds",
 	}
 }

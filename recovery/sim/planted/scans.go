@@ -1,6 +1,7 @@
 package planted
 
-// scans are more faults of the machine, which only whole histories show.
+// scans are faults in what the machine takes from the catalog, the syncer and the
+// checkpoint.
 func scans() []Plant {
 	return []Plant{
 		{
@@ -76,7 +77,7 @@ func scans() []Plant {
 		{
 			Name: "certified-anew-under-way", Hazard: 80, What: "a success from before a blob was certified anew settles it",
 			Edits: []Edit{{"recovery/scan.go", "			e.lost = true\n", "			e.lost = false\n"}},
-			By:    []Proof{{simulated(), `neither durable nor listed`}},
+			By:    []Proof{{units("recovery", "^TestScenarios$/certified_anew_under_way"), `certified_anew_under_way`}},
 		},
 	}
 }

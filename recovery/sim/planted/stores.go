@@ -48,7 +48,7 @@ func stores() []Plant {
 		},
 		{
 			Name: "joined-flight-fenced", Hazard: 88, What: "a request joins a flight for another shard set",
-			Edits: []Edit{{"syncer/flight.go", "(f.run == t.run || f.stage == Queued) && f.serves(req) {", "true {"}},
+			Edits: []Edit{{"syncer/flight.go", " && f.req.Covers.Equal(req.Covers) &&", " &&"}},
 			By:    []Proof{{random("syncer", "^TestHandlerModel$", "cases"), `asked for \d shards, answered for \d`}},
 		},
 	}
