@@ -25,6 +25,7 @@ type promise struct {
 	certified, end uint32 // epochs; end is exclusive
 	gained         uint64
 	deleted        bool
+	lineage        byte // of the catalog that first had it; earlier ones never did
 }
 
 // live lists the promises that hold in an epoch.
@@ -160,24 +161,31 @@ func (w *world) lag() bool {
 // goBack lets the catalog serve an older state, as one restored from a backup does.
 func (w *world) goBack() bool {
 	c := &w.catalog
-	if c.served == 0 {
+	room := c.served - int(c.since)
+	if room <= 0 {
 		return false
 	}
-	c.served -= 1 + w.rng.IntN(min(c.served, 3))
+	c.served -= 1 + w.rng.IntN(min(room, 3))
 	c.frozen = true
 	w.oracle.catalogWentBack()
 	w.note("catalog back to @%d", c.served)
 	return true
 }
 
-// breakLineage replaces the catalog by one that does not know its ancestors. Its
-// position moves with it, for two digests of one position are a contradiction.
+// breakLineage replaces the catalog by one that does not know its ancestors, and has
+// blobs of an earlier position that the other never had. Its own position moves, for
+// two digests of one position are a contradiction.
 func (w *world) breakLineage() bool {
-	w.catalog.lineage++
-	w.catalog.frozen = false
+	c := &w.catalog
+	c.lineage++
+	c.frozen = false
+	if b := &w.blobs[w.rng.IntN(len(w.blobs))]; !b.invalid && !w.certified(b) {
+		gained := 1 + w.rng.Uint64N(c.position+1)
+		b.promises = append(b.promises, promise{certified: 1, end: c.epoch + 3, gained: gained, lineage: c.lineage})
+	}
 	w.nextPosition()
-	w.catalog.since, w.catalog.twinOf = w.catalog.position, 0
-	w.note("@%d lineage %d", w.catalog.position, w.catalog.lineage)
+	c.since, c.twinOf = c.position, 0
+	w.note("@%d lineage %d", c.position, c.lineage)
 	return true
 }
 

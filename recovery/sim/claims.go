@@ -59,8 +59,9 @@ func (o *oracle) claim(p *recovery.Progress, b *blob, listed map[recovery.BlobID
 	}
 }
 
+// within reports whether a promise was in the state that a bound names.
 func within(q promise, b recovery.Bound) bool {
-	return q.gained <= b.Position && q.certified <= b.Epoch
+	return q.gained <= b.Position && q.certified <= b.Epoch && q.lineage <= b.Digest[0]
 }
 
 // checkPromises: what was put back is listed, to be replaced, until it is replaced

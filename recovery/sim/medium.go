@@ -12,6 +12,9 @@ type medium struct {
 	// that every copy is whole again. Until then another one is not spoilt: two copies
 	// lost at once may cost progress.
 	healed bool
+	// saving: a process that found every copy whole and durable is writing one, or died
+	// doing so. The others must be enough even then.
+	saving bool
 }
 
 // slot is one file of the mirror.

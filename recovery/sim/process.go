@@ -66,23 +66,27 @@ func (w *world) endOfProcess(power bool) {
 	w.proc = nil
 	d := &w.disk
 	d.dead, d.fuse = false, 0
+	whole := d.medium.sound() || d.medium.saving
+	d.medium.saving = false
 	if power {
 		w.note("power cut")
 		w.count(PowerCut)
 		d.powerCut()
 	}
 	w.reported()
-	w.damageCheckpoint()
+	if whole {
+		w.damageCheckpoint()
+	}
 }
 
 // damageCheckpoint spoils what lies there between two processes.
 func (w *world) damageCheckpoint() {
 	m := &w.disk.medium
 	switch {
-	case m.sound() && w.fault(CopyDamaged):
+	case w.fault(CopyDamaged):
 		w.note("damaged: %s", m.damage())
 		w.oracle.damaged(false)
-	case m.sound() && w.fault(ListLost):
+	case w.fault(ListLost):
 		m.loseList()
 		m.healed = false
 		w.note("the list is lost")
@@ -240,12 +244,15 @@ func (p *process) land() {
 // write hands a record to the checkpoint.
 func (p *process) write(e recovery.Save) error {
 	p.w.oracle.writes(e.Record)
+	m := &p.w.disk.medium
+	m.saving = m.sound()
 	save := p.saver.Save
 	if e.Less {
 		save = p.saver.Reset
 	}
 	err := save(e.Record)
 	if err == nil {
+		m.saving = false
 		p.w.oracle.written(e.Record)
 	}
 	return err
