@@ -53,7 +53,7 @@ race: ## the tests under the race detector (needs a C compiler)
 
 servers: ## tests against real servers (nginx, S3, registry, Postgres, Chromium, promtool); skipped with the reason where one is absent
 	@$(MAKE) -s $(VGW) || echo "versitygw cannot be built, so there is no S3 server for the tests"
-	$(GO) test ./cmd/recoverd/... ./recovery/statusapi/... ./recovery/catalog/... ./syncer/peer/... -run 'TestServers' -count=1 -v
+	$(GO) test ./cmd/recoverd ./cmd/recoverd/bench ./recovery/statusapi/... ./recovery/catalog/... ./syncer/peer/... -run 'TestServers' -count=1 -v
 
 $(VGW): # the S3 server of the tests
 	GOBIN=$(CURDIR)/$(dir $@) $(GO) install github.com/versity/versitygw/cmd/versitygw@$(VGW_VER)
