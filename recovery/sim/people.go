@@ -80,8 +80,12 @@ func (w *world) nodeAsks() bool {
 	if n := len(p.flights); n > 0 && w.rng.IntN(4) > 0 {
 		b = p.flights[w.rng.IntN(n)].Request().Blob
 	}
+	covers := p.machine.Standing(b.ID).Covers
+	if w.rng.IntN(4) == 0 { // it looked a moment ago
+		covers = w.node.otherCovers()
+	}
 	w.note("node asks for %s", w.name(b.ID))
-	p.join(syncer.Request{Blob: b, Covers: w.node.otherCovers(), Placement: w.plan.machine.Placement, Replace: w.rng.IntN(4) == 0})
+	p.join(syncer.Request{Blob: b, Covers: covers, Placement: w.plan.machine.Placement, Replace: w.rng.IntN(4) == 0})
 	return true
 }
 
