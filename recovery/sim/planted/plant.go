@@ -77,7 +77,7 @@ func (p Plant) faults() (all []overlay.Fault) {
 // All is the table.
 func All() []Plant {
 	return slices.Concat(
-		progress(), scans(), claims(), operators(), limits(), checkpoints(), copies(), stores(), groups(),
+		progress(), passes(), scans(), settlements(), claims(), operators(), limits(), checkpoints(), copies(), stores(), groups(),
 		snapshots(), peers(), programs(),
 	)
 }

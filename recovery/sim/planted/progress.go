@@ -52,6 +52,12 @@ func progress() []Plant {
 			Edits: []Edit{{"recovery/decide.go", "	return strings.Join(why, \"; \")", "	return strings.Join(why[:0], \"; \")"}},
 			By:    []Proof{{histories(), `neither stored nor listed|is not stored|it never completes`}, {simulated(), `I13: complete|I6: |neither durable nor listed`}},
 		},
+	}
+}
+
+// passes are faults in what one pass leaves to the next, and in what is claimed of them.
+func passes() []Plant {
+	return []Plant{
 		{
 			Name: "cursor-of-another-pass", Hazard: 78, What: "the next pass goes on from the end of the one before",
 			Edits: []Edit{

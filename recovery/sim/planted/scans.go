@@ -45,6 +45,12 @@ func scans() []Plant {
 			},
 			By: []Proof{{simulated(), `neither durable nor listed`}},
 		},
+	}
+}
+
+// settlements are faults in what settles an id.
+func settlements() []Plant {
+	return []Plant{
 		{
 			Name: "success-on-delivery", Hazard: 14, What: "a blob is settled when it is handed to the barrier",
 			Edits: []Edit{
