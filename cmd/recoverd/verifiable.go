@@ -35,7 +35,7 @@ func refuseUnverifiable(placement shards.Placement) func(context.Context, catalo
 func refuseRows(placement shards.Placement, rows []recovery.Row) error {
 	for i := range rows {
 		if why := unverifiable(placement, &rows[i].Blob); why != "" {
-			return fmt.Errorf("%w: this catalog cannot be recovered by this program: blob %v %s", recovery.ErrMisconfigured, rows[i].ID, why)
+			return fmt.Errorf("%w: this catalog cannot be recovered so: blob %v %s", recovery.ErrMisconfigured, rows[i].ID, why)
 		}
 	}
 	return nil
