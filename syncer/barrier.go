@@ -40,10 +40,12 @@ type barrier struct {
 type ticket struct {
 	draft Draft
 	size  int64
-	// done gets exactly one answer, nil for durable. It has room for it, so that
-	// the barrier waits for nobody.
-	done chan<- error
+	owner owner
 }
+
+// owner is who handed a draft in. It gets exactly one answer for it, nil for durable,
+// on a goroutine of the barrier, which it must not hold up.
+type owner interface{ answered(err error) }
 
 var errBarrierClosed = errors.New("syncer: barrier is closed")
 
@@ -58,10 +60,10 @@ func newBarrier(cfg BarrierConfig) *barrier {
 
 // handIn gives a sealed draft of size bytes to the barrier. It waits for room,
 // no longer than ctx; that is the back-pressure of a slow disk. On nil the draft
-// is the barrier's, and one answer comes on done, which must have room for it:
+// is the barrier's, and its owner gets one answer, perhaps before handIn returns:
 // nil, ErrNotDurable, or an ErrStore that concerns this draft alone. On an error
 // the draft is still the caller's, and no answer comes.
-func (b *barrier) handIn(ctx context.Context, d Draft, size int64, done chan<- error) error {
+func (b *barrier) handIn(ctx context.Context, d Draft, size int64, to owner) error {
 	if err := b.failed.get(); err != nil {
 		return err
 	}
@@ -71,7 +73,7 @@ func (b *barrier) handIn(ctx context.Context, d Draft, size int64, done chan<- e
 	if err := b.room.acquire(ctx, size, b.lanes.wakeAll); err != nil {
 		return fmt.Errorf("wait for the barrier: %w", err)
 	}
-	b.laneOf(d.Volume()).add(ticket{draft: d, size: size, done: done})
+	b.laneOf(d.Volume()).add(ticket{draft: d, size: size, owner: to})
 	return nil
 }
 

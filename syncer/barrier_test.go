@@ -163,7 +163,7 @@ func TestBatchFeedback(t *testing.T) {
 		done := make(chan error, 100)
 		began := time.Now()
 		for range 100 {
-			if err := b.handIn(t.Context(), &countingDraft{volume: v}, 1, done); err != nil {
+			if err := b.handIn(t.Context(), &countingDraft{volume: v}, 1, answerChan(done)); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -210,12 +210,12 @@ func TestHandingInHonoursItsContext(t *testing.T) {
 		v := &countingVolume{flush: func([]Draft) { <-release }}
 		b := newBarrier(BarrierConfig{Blobs: 1})
 		done := make(chan error, 2)
-		if err := b.handIn(t.Context(), &countingDraft{volume: v}, 1, done); err != nil {
+		if err := b.handIn(t.Context(), &countingDraft{volume: v}, 1, answerChan(done)); err != nil {
 			t.Fatal(err)
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
-		if err := b.handIn(ctx, &countingDraft{volume: v}, 1, done); !errors.Is(err, context.DeadlineExceeded) {
+		if err := b.handIn(ctx, &countingDraft{volume: v}, 1, answerChan(done)); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("error is %v", err)
 		}
 		close(release)
@@ -223,7 +223,7 @@ func TestHandingInHonoursItsContext(t *testing.T) {
 			t.Error(err)
 		}
 		// The place that was given up is free for the next one.
-		if err := b.handIn(t.Context(), &countingDraft{volume: v}, 1, done); err != nil {
+		if err := b.handIn(t.Context(), &countingDraft{volume: v}, 1, answerChan(done)); err != nil {
 			t.Error(err)
 		}
 		if err := <-done; err != nil {
@@ -231,7 +231,7 @@ func TestHandingInHonoursItsContext(t *testing.T) {
 		}
 		b.close()
 		b.close()
-		if err := b.handIn(t.Context(), &countingDraft{volume: v}, 1, done); !errors.Is(err, errBarrierClosed) {
+		if err := b.handIn(t.Context(), &countingDraft{volume: v}, 1, answerChan(done)); !errors.Is(err, errBarrierClosed) {
 			t.Errorf("after close: %v", err)
 		}
 	})
@@ -247,7 +247,7 @@ func TestFailureReachesThoseWhoWaitForRoom(t *testing.T) {
 		var handing sync.WaitGroup
 		for range 20 {
 			handing.Go(func() {
-				if err := b.handIn(t.Context(), &countingDraft{volume: v}, 1, done); err != nil {
+				if err := b.handIn(t.Context(), &countingDraft{volume: v}, 1, answerChan(done)); err != nil {
 					done <- err
 				}
 			})

@@ -16,6 +16,8 @@ type Handler struct {
 	cfg     Config // with defaults
 	barrier *barrier
 	table   table
+	crew    *crew
+	stepped bool // a Stepper flies and lands; there is no crew
 	// received counts bytes, also of what was cut off or wrong.
 	received atomic.Uint64
 }
@@ -36,6 +38,7 @@ func New(cfg Config) (*Handler, error) {
 		cfg:     cfg,
 		barrier: newBarrier(cfg.Barrier),
 		table:   table{flights: make(map[recovery.BlobID]*flight)},
+		crew:    newCrew(),
 	}, nil
 }
 
@@ -51,19 +54,27 @@ func (h *Handler) Sync(req Request) *Watch {
 		w = newFlight(req).admit(req)
 		w.finish(w.stopped(errClosed), nil)
 	case f != nil:
-		go h.fly(ctx, f)
+		h.fly(ctx, f)
 	}
 	return w
 }
 
-// fly flies f, and then those that waited for it, one after the other.
 func (h *Handler) fly(ctx context.Context, f *flight) {
-	defer h.table.running.Done()
-	for f != nil {
-		s := blobSync{handler: h, flight: f}
-		outcome, answers := s.run(ctx)
-		f, ctx = h.table.land(f, outcome, answers)
+	h.crew.give(func() { (&blobSync{handler: h, flight: f}).begin(ctx) })
+}
+
+// over lands a flight of which nothing is under way any more, and has the one that
+// waited for it flown.
+func (h *Handler) over(s *blobSync) {
+	if h.stepped {
+		return // its caller lands it
 	}
+	outcome, answers := s.end()
+	if next, ctx := h.table.land(s.flight, outcome, answers); next != nil {
+		h.fly(ctx, next)
+		return
+	}
+	h.table.running.Done()
 }
 
 // CancelRun takes back every request of a run: its watches end at once with
@@ -98,6 +109,7 @@ func (h *Handler) Close() error {
 	h.table.close()
 	h.table.withdraw(func(*Watch) bool { return true }, errClosed)
 	h.table.running.Wait()
+	h.crew.close()
 	h.barrier.close()
 	return h.barrier.failure()
 }

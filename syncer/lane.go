@@ -114,7 +114,7 @@ func (l *lane) commit(group, named []ticket) []ticket {
 	// Another volume's failure counts as well: nothing more is acknowledged.
 	if err := b.failed.get(); err != nil {
 		for _, t := range named {
-			t.done <- err
+			t.owner.answered(err)
 		}
 		for _, t := range group {
 			l.refuse(t, err)
@@ -123,7 +123,7 @@ func (l *lane) commit(group, named []ticket) []ticket {
 		return group[:0]
 	}
 	for _, t := range named {
-		t.done <- nil
+		t.owner.answered(nil)
 	}
 	return l.publish(group)
 }
@@ -149,7 +149,7 @@ func (l *lane) publish(group []ticket) []ticket {
 func (l *lane) refuse(t ticket, err error) {
 	_ = t.draft.Discard()
 	l.barrier.room.release(t.size)
-	t.done <- err
+	t.owner.answered(err)
 }
 
 // drafts fills buf with the drafts of the tickets.

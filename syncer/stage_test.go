@@ -61,6 +61,11 @@ func (s *stage) pass(d time.Duration) {
 	}
 }
 
+// answerChan has room for the answers to all that is handed in for it.
+type answerChan chan error
+
+func (c answerChan) answered(err error) { c <- err }
+
 // hand hands in, and waits until there is no room or it is done.
 func (s *stage) hand(name, volume string, size int64) {
 	s.barrier.feeders.enter()
@@ -72,7 +77,7 @@ func (s *stage) hand(name, volume string, size int64) {
 	s.mu.Unlock()
 	go func() {
 		defer s.barrier.feeders.leave()
-		if err := s.barrier.handIn(context.Background(), d, size, done); err != nil {
+		if err := s.barrier.handIn(context.Background(), d, size, answerChan(done)); err != nil {
 			done <- fmt.Errorf("not taken: %w", err)
 		}
 	}()

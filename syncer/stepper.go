@@ -23,7 +23,7 @@ func NewStepper(cfg Config) (*Stepper, error) {
 	if err != nil {
 		return nil, err
 	}
-	h.barrier.stepped = true
+	h.stepped, h.barrier.stepped = true, true
 	return &Stepper{handler: h, named: make(map[Volume][]ticket)}, nil
 }
 
@@ -37,7 +37,7 @@ func (s *Stepper) flight(f *flight, ctx context.Context) *Flight {
 	if f == nil {
 		return nil
 	}
-	return &Flight{ctx: ctx, sync: blobSync{handler: s.handler, flight: f}, stepper: s}
+	return &Flight{ctx: ctx, sync: &blobSync{handler: s.handler, flight: f}, stepper: s}
 }
 
 // CancelRun is Handler.CancelRun.
@@ -65,10 +65,9 @@ func (s *Stepper) Turn(v Volume) {
 // Flight is one way of one blob to the store.
 type Flight struct {
 	ctx     context.Context
-	sync    blobSync
+	sync    *blobSync
 	stepper *Stepper
 	begun   bool
-	err     error
 }
 
 // Request is what was asked for by whoever asked first.
@@ -76,16 +75,17 @@ func (f *Flight) Request() Request { return f.sync.flight.req }
 
 // Fly fetches what is missing and hands it to the barrier; once.
 func (f *Flight) Fly() {
-	f.begun, f.err = true, f.sync.begin(f.ctx)
+	f.begun = true
+	f.sync.begin(f.ctx)
 }
 
 // Land ends the flight if the barrier has answered for every piece. next is one that
 // waited for it, to be flown now, or nil.
 func (f *Flight) Land() (landed bool, next *Flight) {
-	if !f.begun || len(f.sync.answers) < f.sync.handed {
+	if !f.begun || f.sync.pending > 0 {
 		return false, nil
 	}
-	outcome, answers := f.sync.end(f.err)
+	outcome, answers := f.sync.end()
 	follower, ctx := f.stepper.handler.table.land(f.sync.flight, outcome, answers)
 	return true, f.stepper.flight(follower, ctx)
 }

@@ -4,47 +4,71 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/recoverd/recoverd/recovery"
 )
 
-// blobSync takes one blob from a request to its outcome.
+// blobSync takes one blob from a request to its outcome: one goroutine brings its
+// pieces to the barrier, and whatever ends last, that goroutine or a piece in the
+// barrier, lands the flight. So nobody waits for a flush but the pieces themselves.
 type blobSync struct {
 	handler *Handler
 	flight  *flight
 
-	// answers gets the barrier's answer to each of the handed pieces.
-	answers chan error
-	handed  int
-	bytes   int64 // of these pieces
-}
+	// Of the goroutine that flies, until it has ended.
+	handed int
+	bytes  int64 // of the handed pieces
+	err    error // how it ended
 
-// run returns when nothing of the blob is under way any more: neither here nor
-// in the barrier. The outcome speaks of the whole of the request's covers.
-func (s *blobSync) run(ctx context.Context) (recovery.Outcome, []Answer) {
-	err := s.begin(ctx)
-	return s.end(err)
+	mu      sync.Mutex
+	pending int   // pieces without an answer, and one for who flies
+	late    error // the worst of the answers
 }
 
 // begin goes as far as the barrier with every missing piece.
-func (s *blobSync) begin(ctx context.Context) error {
+func (s *blobSync) begin(ctx context.Context) {
+	s.pending = 1
 	b := s.handler.barrier
 	b.feeders.enter()
-	err := s.storeMissing(ctx)
+	s.err = s.storeMissing(ctx)
 	b.feeders.leave()
-	if err == nil && s.handed > 0 {
+	if s.err == nil && s.handed > 0 {
 		s.handler.table.move(s.flight, Stored)
 	}
-	return err
+	s.answered(nil)
 }
 
-// end waits for the barrier and sums up. err is how begin ended.
-func (s *blobSync) end(err error) (recovery.Outcome, []Answer) {
-	// Pieces handed in before another one failed are waited for as well: until
-	// they have their answer, the next flight of this id could not tell a name
-	// that is durable from one that is not.
-	if late := s.await(); err == nil || errors.Is(late, ErrNotDurable) {
-		err = late
+// answered takes the barrier's answer for a piece, or the end of begin. A failed flush
+// outranks other errors.
+func (s *blobSync) answered(err error) {
+	s.mu.Lock()
+	if s.late == nil || errors.Is(err, ErrNotDurable) {
+		s.late = err
+	}
+	s.pending--
+	over := s.pending == 0
+	s.mu.Unlock()
+	if over {
+		s.handler.over(s)
+	}
+}
+
+func (s *blobSync) expect(more int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.pending += more
+}
+
+// end sums up, when nothing of the blob is under way any more: neither in begin nor in
+// the barrier. Pieces handed in before another one failed were waited for as well:
+// until they have their answer, the next flight of this id could not tell a name that
+// is durable from one that is not. The outcome speaks of the whole of the request's
+// covers.
+func (s *blobSync) end() (recovery.Outcome, []Answer) {
+	err := s.err
+	if err == nil || errors.Is(s.late, ErrNotDurable) {
+		err = s.late
 	}
 	outcome := s.outcome(err)
 	outcome.Covers = s.flight.req.Covers
@@ -84,7 +108,6 @@ func (s *blobSync) storeMissing(ctx context.Context) error {
 		return err
 	}
 	s.handler.table.move(s.flight, Fetching)
-	s.answers = make(chan error, len(missing))
 	gatherer, gathers := s.handler.cfg.Fetcher.(Gatherer)
 	for i, p := range missing {
 		if gathers && p.Blob.Encoding == recovery.Striped && !p.Manifest { // which is the first
@@ -173,7 +196,9 @@ func (s *blobSync) handIn(ctx context.Context, o *opened) error {
 	if err := o.draft.Seal(); err != nil {
 		return storeError("seal", err)
 	}
-	if err := s.handler.barrier.handIn(ctx, o.draft, o.sink.size, s.answers); err != nil {
+	s.expect(1)
+	if err := s.handler.barrier.handIn(ctx, o.draft, o.sink.size, s); err != nil {
+		s.expect(-1)
 		return err
 	}
 	o.ended = true
@@ -262,16 +287,4 @@ func (s *blobSync) inTime(ctx context.Context, size int64, all []*opened, fill f
 func definite(err error) bool {
 	var fetch *FetchError
 	return errors.As(err, &fetch) && fetch.Definite()
-}
-
-// await collects the barrier's answers. It does not end with ctx: the barrier
-// answers everything within a flush or two. A failed flush outranks other errors.
-func (s *blobSync) await() (err error) {
-	for range s.handed {
-		answer := <-s.answers
-		if err == nil || errors.Is(answer, ErrNotDurable) {
-			err = answer
-		}
-	}
-	return err
 }

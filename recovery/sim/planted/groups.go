@@ -6,7 +6,7 @@ func groups() []Plant {
 		{
 			Name: "success-on-publish", Hazard: 46, What: "a piece is acknowledged when it has its name",
 			Edits: []Edit{
-				{"syncer/lane.go", "		published = append(published, t)", "		t.done <- nil"},
+				{"syncer/lane.go", "		published = append(published, t)", "		t.owner.answered(nil)"},
 			},
 			By: []Proof{{simulated(), `neither durable nor listed`}},
 		},
