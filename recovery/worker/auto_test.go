@@ -71,7 +71,7 @@ func TestAutoYieldsToOverload(t *testing.T) {
 	inWorld(t, 8_000, func(t *testing.T, w *world) {
 		const most = 40
 		var p *process
-		slots := make(chan struct{}, most)
+		slots, started := make(chan struct{}, most), make(chan struct{})
 		p = w.start(governed(128, 256), func(s *setup) {
 			s.onFetch = func(ctx context.Context, id recovery.BlobID, _ int) error {
 				select {
@@ -79,11 +79,13 @@ func TestAutoYieldsToOverload(t *testing.T) {
 					defer func() { <-slots }()
 					return pause(ctx, 50*time.Millisecond+time.Duration(id[0])*10*time.Microsecond)
 				default:
+					<-started
 					p.traffic.signs.Add(1)
 					return &syncer.FetchError{Answers: []syncer.PeerAnswer{{Peer: "a", Reason: recovery.PeerFailed, Err: errors.New("status 429")}}}
 				}
 			}
 		})
+		close(started)
 		time.Sleep(5 * time.Second)
 		refused := p.traffic.signs.Load()
 		if got := p.fetchedIn(4 * time.Second); got < 0.7*4*most/0.0525 {

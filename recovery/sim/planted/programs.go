@@ -5,7 +5,7 @@ func programs() []Plant {
 	return []Plant{
 		{
 			Name: "data-after-cursor", Hazard: 14, What: "a blob is a Success as soon as it is handed to the barrier",
-			Edits: []Edit{{"syncer/sync.go", "	for range s.handed {\n", "	for range 0 * s.handed {\n"}},
+			Edits: []Edit{{"syncer/sync.go", "	s.expect(1)\n", "	s.expect(0)\n"}},
 			By:    []Proof{{wholeStates(), `is claimed, by a cursor at`}},
 		},
 		{
