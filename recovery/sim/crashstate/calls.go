@@ -208,11 +208,16 @@ func (t *trace) takeRename(c call, kind Kind, from int) error {
 	return nil
 }
 
-// takeLink takes links of names, and of descriptors by their names in /proc.
+// takeLink takes links of names, and of descriptors: by an empty name, or by their names
+// in /proc.
 func (t *trace) takeLink(c call) error {
 	from, err := decode(c.arg(1))
-	fd, proc := strings.CutPrefix(string(from), "/proc/self/fd/")
-	if err != nil || !proc {
+	fd, follows := strings.CutPrefix(string(from), "/proc/self/fd/")
+	empty := strings.Contains(c.arg(4), "AT_EMPTY_PATH") && len(from) == 0
+	if empty {
+		fd = numberOf(c.arg(0))
+	}
+	if err != nil || !follows && !empty {
 		return errors.Join(err, t.takeRename(c, Link, 0))
 	}
 	to, ok, err := t.at(c, 2, 3)
@@ -220,7 +225,7 @@ func (t *trace) takeLink(c call) error {
 	switch {
 	case err != nil || !ok && called == "":
 		return err
-	case !ok || called == "" || !strings.Contains(c.arg(4), "AT_SYMLINK_FOLLOW"):
+	case !ok || called == "" || !empty && !strings.Contains(c.arg(4), "AT_SYMLINK_FOLLOW"):
 		return fmt.Errorf("a link that is not understood")
 	}
 	t.names[to] = true
