@@ -36,7 +36,11 @@ func ParseBlobID(text string) (BlobID, error) {
 }
 
 // String returns the id as 64 lower-case hex digits.
-func (id BlobID) String() string { return hex.EncodeToString(id[:]) }
+func (id BlobID) String() string {
+	var digits [2 * len(id)]byte
+	hex.Encode(digits[:], id[:])
+	return string(digits[:])
+}
 
 // Base64URL returns the id as URL-safe base64 without padding.
 func (id BlobID) Base64URL() string { return base64.RawURLEncoding.EncodeToString(id[:]) }

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// deadline ends a context after a time that does not pass while it is held. The
-// context is cancelled with the cause context.DeadlineExceeded.
+// deadline cancels a context after a time that does not pass while it is held, with the
+// cause context.DeadlineExceeded.
 type deadline struct {
 	mu    sync.Mutex
 	timer *time.Timer // nil: stopped
@@ -16,17 +16,18 @@ type deadline struct {
 	holds int
 }
 
-// start begins to count. The caller calls stop.
-func (d *deadline) start(parent context.Context, limit time.Duration) (ctx context.Context, stop func()) {
-	ctx, cancel := context.WithCancelCause(parent)
+// start begins to count. The caller calls stop, after which nothing is cancelled.
+func (d *deadline) start(limit time.Duration, cancel context.CancelCauseFunc) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.left, d.since = limit, time.Now()
-	d.timer = time.AfterFunc(limit, func() { cancel(context.DeadlineExceeded) })
-	return ctx, func() {
-		d.stop()
-		cancel(nil)
-	}
+	d.timer = time.AfterFunc(limit, func() {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		if d.timer != nil {
+			cancel(context.DeadlineExceeded)
+		}
+	})
 }
 
 // hold stops the time, until there was a release for each hold.

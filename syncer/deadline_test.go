@@ -47,7 +47,8 @@ func TestDeadlineStandsStillWhileHeld(t *testing.T) {
 func TestHeldTwiceAndReleasedTwice(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var d deadline
-		ctx, stop := d.start(t.Context(), time.Minute)
+		ctx, cancel := context.WithCancelCause(t.Context())
+		d.start(time.Minute, cancel)
 		d.release()
 		d.hold()
 		d.hold()
@@ -66,8 +67,18 @@ func TestHeldTwiceAndReleasedTwice(t *testing.T) {
 			t.Errorf("it has not come after 61 s: %v", context.Cause(ctx))
 		}
 		d.hold() // too late
-		stop()
+		d.stop()
 		d.hold() // after the end
 		d.release()
+
+		ctx, cancel = context.WithCancelCause(t.Context())
+		d.start(time.Minute, cancel)
+		d.stop()
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		if ctx.Err() != nil {
+			t.Errorf("it came after it was stopped: %v", context.Cause(ctx))
+		}
+		cancel(nil)
 	})
 }

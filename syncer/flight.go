@@ -17,7 +17,7 @@ type flight struct {
 	stage   Stage
 	run     uint64   // the newest that had asked for anything when this was made
 	watches []*Watch // of the requests that still want it
-	cancel  context.CancelFunc
+	cancel  context.CancelCauseFunc
 	// stopping: nobody wanted it any more. It takes no new request, and keeps
 	// its place until it has ended.
 	stopping bool
@@ -74,7 +74,7 @@ func (f *flight) withdraw(match func(*Watch) bool, gone []*Watch) []*Watch {
 
 // start makes f the flight under way of its id.
 func (f *flight) start() context.Context {
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancelCause(context.Background())
 	f.cancel = cancel
 	return ctx
 }
@@ -83,7 +83,7 @@ func (f *flight) start() context.Context {
 // there stays in.
 func (f *flight) stop() {
 	f.stopping = true
-	f.cancel()
+	f.cancel(nil)
 }
 
 // table holds the flights: of each id at most one under way, and behind it, in
@@ -151,7 +151,7 @@ func (t *table) land(f *flight, o recovery.Outcome, answers []Answer) (next *fli
 func (t *table) leave(f *flight) (watches []*Watch, next *flight, ctx context.Context) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	f.cancel()
+	f.cancel(nil)
 	watches, f.watches = f.watches, nil
 	if next = f.next; next == nil {
 		delete(t.flights, f.req.Blob.ID)

@@ -196,6 +196,9 @@ func (s *blobSync) handIn(ctx context.Context, o *opened) error {
 	if err := o.draft.Seal(); err != nil {
 		return storeError("seal", err)
 	}
+	if overdue(ctx) {
+		ctx = context.WithoutCancel(ctx) // it has come all the same, and nobody took it back
+	}
 	s.expect(1)
 	if err := s.handler.barrier.handIn(ctx, o.draft, o.sink.size, s); err != nil {
 		s.expect(-1)
@@ -261,13 +264,19 @@ func (s *blobSync) gather(ctx context.Context, g Gatherer, pieces []Piece, v Ver
 	return err
 }
 
+// overdue reports whether the flight's time was up before it was done.
+func overdue(ctx context.Context) bool {
+	return errors.Is(context.Cause(ctx), context.DeadlineExceeded)
+}
+
 // inTime fills the sinks, which share a deadline, within the time that size bytes may
-// take.
+// take. After that time the flight's context is over, as when nobody wants it any more.
 func (s *blobSync) inTime(ctx context.Context, size int64, all []*opened, fill func(context.Context) (string, error)) error {
 	limit := s.handler.cfg.timeFor(size)
-	inTime, cancel := all[0].sink.deadline.start(ctx, limit)
-	defer cancel()
-	peer, err := fill(inTime)
+	shared := all[0].sink.deadline
+	shared.start(limit, s.flight.cancel)
+	peer, err := fill(ctx)
+	shared.stop()
 	for _, o := range all {
 		if o.sink.broken != nil {
 			return o.sink.broken
@@ -276,7 +285,7 @@ func (s *blobSync) inTime(ctx context.Context, size int64, all []*opened, fill f
 	switch {
 	case err == nil:
 		all[0].sink.NotePeer(peer)
-	case ctx.Err() == nil && inTime.Err() != nil && !definite(err):
+	case overdue(ctx) && !definite(err):
 		return fmt.Errorf("%w (%v): %w", ErrDeadline, limit, err)
 	}
 	return err

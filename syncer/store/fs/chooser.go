@@ -123,7 +123,7 @@ func (c *chooser) opened(now, took time.Duration) {
 	if took >= stretchMin {
 		c.settled, c.because = Fdatasync, byOpening
 	}
-	c.tryAt = now + time.Second
+	c.tryAt = now + tryMin
 }
 
 // next chooses the way of one flush: Syncfs or Fdatasync.
