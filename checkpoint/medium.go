@@ -54,9 +54,13 @@ func (c mediumCopies) survey() (survey, error) {
 		return survey{}, fmt.Errorf("read %s: %w", databaseName, err)
 	case !ok:
 		s.missDatabase()
-		return s, nil
+	default:
+		if err := s.addValues(head, list, nil, databaseName); err != nil {
+			return survey{}, err
+		}
 	}
-	return s, s.addValues(head, list, nil, databaseName)
+	s.noteLostWrites()
+	return s, nil
 }
 
 func (c mediumCopies) provide(state databaseState, img image) (aside string, err error) {

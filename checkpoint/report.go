@@ -47,6 +47,10 @@ type LoadReport struct {
 	SetAside string `json:"set_aside,omitempty"`
 }
 
+// forgotten is what a lost list costs beyond work: blobs that are stored with wrong
+// bytes, and were to be replaced, have nothing in the store that says so.
+const forgotten = "; repairs that were not finished are forgotten, recoverd verify --repair finds them again"
+
 // Note says in one line, for the run's origin and the log, what was lost or set
 // aside; empty when all is well.
 func (r LoadReport) Note() string {
@@ -60,12 +64,12 @@ func (r LoadReport) Note() string {
 	if r.Fallbacks > 0 {
 		from := "progress is from " + string(r.Source)
 		if r.Source == SourceNone {
-			from = "no progress could be read"
+			from = "no progress could be read" + forgotten
 		}
 		parts = append(parts, from)
 	}
 	if r.Source != SourceNone && r.List != ListWhole {
-		parts = append(parts, fmt.Sprintf("the list of %d unsettled blobs is %s, so everything above the cursor is looked at again", r.Entries, r.List))
+		parts = append(parts, fmt.Sprintf("the list of %d unsettled blobs is %s, so everything above the cursor is looked at again%s", r.Entries, r.List, forgotten))
 	}
 	return strings.Join(parts, "; ")
 }

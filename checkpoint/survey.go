@@ -33,7 +33,11 @@ func surveyDir(fs fsys, dir string) (survey, error) {
 	if err != nil {
 		return survey{}, err
 	}
-	return s, s.addDatabase(fs, dir)
+	if err := s.addDatabase(fs, dir); err != nil {
+		return survey{}, err
+	}
+	s.noteLostWrites()
+	return s, nil
 }
 
 // surveyMirror reads only the two slots.
@@ -55,6 +59,41 @@ func (s *survey) noteFirstWrite() {
 	}
 }
 
+// noteLostWrites holds the slots against the order of writes: each takes every second
+// one. A crash leaves a slot at most slotLag behind the newest copy; one that is
+// further behind was emptied, removed, or lost a write that was acknowledged. Nobody
+// may be writing meanwhile.
+func (s *survey) noteLostWrites() {
+	for i, name := range slotSources() {
+		if s.noted(name) {
+			continue
+		}
+		last, why := int64(i)-1, "it is empty or missing" // as if the write before its first were in it
+		if c := s.copyFrom(name); c != nil {
+			last, why = int64(c.seq), fmt.Sprintf("it holds write %d", c.seq)
+		}
+		if highest := int64(s.highest()); highest-last > slotLag {
+			s.note(name, fmt.Sprintf("%s, although write %d was made: what was written to it since is lost", why, highest))
+		}
+	}
+}
+
+// slotLag is reached by a crash before a slot was written (2 behind the database), and
+// another while Open writes the next number to the other one.
+const slotLag = 3
+
+func (s *survey) noted(source Source) bool {
+	return slices.ContainsFunc(s.damage, func(d Damage) bool { return d.File == string(source) })
+}
+
+// copyFrom returns the copy that was read from a source, or nil.
+func (s *survey) copyFrom(source Source) *stored {
+	if i := slices.IndexFunc(s.copies, func(c stored) bool { return c.source == source }); i >= 0 {
+		return &s.copies[i]
+	}
+	return nil
+}
+
 func (s *survey) readSlot(fsys fsys, dir string, name Source) (err error) {
 	path := filepath.Join(dir, string(name))
 	f, size, err := fsys.openRegular(path)
@@ -73,6 +112,9 @@ func (s *survey) addSlot(r io.ReaderAt, size int64, name Source, path string) er
 		s.slots++
 	}
 	c, ok, err := readSlot(r)
+	if ok && slotSources()[slotOf(c.seq)] != name {
+		ok, err = false, damaged("it holds write %d, which belongs into the other slot", c.seq)
+	}
 	return s.add(c, ok, err, name, path)
 }
 

@@ -71,7 +71,6 @@ func (t *notifier) tellTrouble(s worker.Status) {
 	for what, text := range map[string]string{
 		"handing out blobs": s.Blocked,
 		"catalog":           t.node.catalog.view().Trouble,
-		"checkpoint":        t.node.keeper.snapshot().Note,
 		"peers":             t.peerTrouble(s),
 	} {
 		switch {

@@ -32,8 +32,8 @@ func newVerifyReport(out io.Writer, format string, reader *fs.Reader) *verifyRep
 // findingView is a finding in JSON. Of a stray there are only shard and error.
 type findingView struct {
 	Kind  audit.Kind `json:"finding"`
-	Shard uint32     `json:"shard"`
-	// Manifest: it is about the blob's manifest, and shard means nothing.
+	Shard *uint32    `json:"shard,omitempty"`
+	// Manifest: it is about the blob's manifest, or their directory, and there is no shard.
 	Manifest bool             `json:"manifest,omitempty"`
 	ID       *recovery.BlobID `json:"id"`
 	Path     string           `json:"path,omitempty"`
@@ -43,7 +43,11 @@ type findingView struct {
 }
 
 func (r *verifyReport) finding(f audit.Finding) error {
-	view := findingView{Kind: f.Kind, Shard: f.Shard, Manifest: f.Manifest, Err: f.Err}
+	view := findingView{Kind: f.Kind, Manifest: f.Manifest, Err: f.Err}
+	where := "manifest"
+	if !f.Manifest {
+		view.Shard, where = &f.Shard, fmt.Sprintf("shard %d", f.Shard)
+	}
 	if f.Kind != audit.Stray {
 		view.ID, view.Path = &f.ID, r.reader.Path(f.Place(), f.ID)
 	}
@@ -59,9 +63,9 @@ func (r *verifyReport) finding(f audit.Finding) error {
 	case r.lines == maxFindingLines+1:
 		_, err = fmt.Fprintf(r.out, "... further ones are only counted here; -o json lists them all\n")
 	case view.ID == nil:
-		_, err = fmt.Fprintf(r.out, "shard %d: %s\n", f.Shard, printable(f.String()))
+		_, err = fmt.Fprintf(r.out, "%s: %s\n", where, printable(f.String()))
 	default:
-		_, err = fmt.Fprintf(r.out, "shard %d: %s: %s\n", f.Shard, view.Path, printable(f.String()))
+		_, err = fmt.Fprintf(r.out, "%s: %s: %s\n", where, view.Path, printable(f.String()))
 	}
 	return err
 }

@@ -118,6 +118,9 @@ func (n *node) openCheckpoint(context.Context) error {
 	}
 	n.keeper = newKeeper(s, n.cfg.StateDir)
 	n.closeLater(n.keeper)
+	if note := n.keeper.snapshot().Note; note != "" { // at once: a run may be over before anybody asks
+		n.log.Warn().Str("state_dir", n.cfg.StateDir).Str("why", note).Msg("saved progress was damaged")
+	}
 	return nil
 }
 
