@@ -47,7 +47,6 @@ func (c mediumCopies) survey() (survey, error) {
 			return survey{}, fmt.Errorf("read %s: %w", name, err)
 		}
 	}
-	s.noteFirstWrite()
 	head, list, ok, err := c.m.ReadDatabase()
 	switch {
 	case err != nil:
@@ -59,6 +58,7 @@ func (c mediumCopies) survey() (survey, error) {
 			return survey{}, err
 		}
 	}
+	s.noteFirstWrite()
 	s.noteLostWrites()
 	return s, nil
 }

@@ -29,32 +29,41 @@ const (
 // surveyDir reads every copy. It changes nothing. Damage is noted; an error is
 // the operating system's, or wraps ErrVersion, and nothing may be used then.
 func surveyDir(fs fsys, dir string) (survey, error) {
-	s, err := surveyMirror(fs, dir)
+	s, err := readSlots(fs, dir)
 	if err != nil {
 		return survey{}, err
 	}
 	if err := s.addDatabase(fs, dir); err != nil {
 		return survey{}, err
 	}
+	s.noteFirstWrite()
 	s.noteLostWrites()
 	return s, nil
 }
 
 // surveyMirror reads only the two slots.
 func surveyMirror(fsys fsys, dir string) (survey, error) {
+	s, err := readSlots(fsys, dir)
+	s.noteFirstWrite()
+	return s, err
+}
+
+func readSlots(fsys fsys, dir string) (survey, error) {
 	var s survey
 	for _, name := range slotSources() {
 		if err := s.readSlot(fsys, dir, name); err != nil {
 			return survey{}, fmt.Errorf("read %s: %w", name, err)
 		}
 	}
-	s.noteFirstWrite()
 	return s, nil
 }
 
-// noteFirstWrite says what a lone slot that cannot be read is (hazard 41).
+// noteFirstWrite says what a lone slot that cannot be read is (hazard 41). The database
+// is made before, and is whole and at most at the first write then: beside another one
+// the slot is damaged.
 func (s *survey) noteFirstWrite() {
-	if s.slots == 1 && len(s.copies) == 0 {
+	mirrored := slices.ContainsFunc(s.copies, func(c stored) bool { return c.source != SourceDatabase })
+	if s.slots == 1 && !mirrored && s.highest() <= 1 && s.database != databaseUnfit {
 		s.damage[0].Why = "its first write did not finish; there is nothing in it yet"
 	}
 }
@@ -65,7 +74,11 @@ func (s *survey) noteFirstWrite() {
 // may be writing meanwhile.
 func (s *survey) noteLostWrites() {
 	for i, name := range slotSources() {
-		if s.noted(name) {
+		switch {
+		case s.noted(name):
+			continue
+		case len(s.copies) == 0 && s.database == databaseUnfit:
+			s.note(name, "it is empty or missing, and no other copy can be read either")
 			continue
 		}
 		last, why := int64(i)-1, "it is empty or missing" // as if the write before its first were in it

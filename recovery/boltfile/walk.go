@@ -117,6 +117,8 @@ func (w *pageWalk) meta(id, pages uint64) (boltMeta, error) {
 		return m, damaged("meta page %d is not intact", id)
 	case u32(b[8:]) != PageSize:
 		return m, damaged("meta page %d: pages are %d bytes long, want %d", id, u32(b[8:]), PageSize)
+	case u32(b[12:]) != 0 || u64(b[24:]) != 0:
+		return m, damaged("meta page %d has flags or a sequence", id)
 	case m.txid%2 != id:
 		return m, damaged("meta page %d is of transaction %d", id, m.txid)
 	case m.highWater < 4 || m.highWater > pages:
