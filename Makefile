@@ -13,6 +13,8 @@ FUZZTIME ?= 20s
 KILLS    ?= 500
 FAULTS   ?= full
 CUTS     ?= 20
+CORRUPTIONS ?= 3000
+ROTTEN   ?= 1000
 SEEDS    ?= 20000
 SEED     ?= 1
 WITHOUT  ?=
@@ -24,7 +26,7 @@ PEERS    ?= $(CURDIR)/cmd/recoverd/bench/PEERS.md
 export CGO_ENABLED ?= 0
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test check race servers sim crash-states planted crash faults power model evidence bench bench-peers fuzz dist deploy-check reproducible clean
+.PHONY: help run build test check race servers sim crash-states planted crash faults corruption power model evidence bench bench-peers fuzz dist deploy-check reproducible clean
 
 help: ## print this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -63,6 +65,11 @@ crash: ## SIGKILLs over one recovery after the other (KILLS), and full disks
 
 faults: ## the real program under failing system calls, kills at named places, stops, full disks and limits (FAULTS=short in CI)
 	$(GO) test ./cmd/recoverd -run 'TestFaults' -count=1 -v -timeout 15m -parallel 4 -faults=$(FAULTS)
+
+corruption: ## flipped bits of all formats; saved progress (CORRUPTIONS) and stored files (ROTTEN) of the real program, spoilt at random
+	RECOVERD_TEST_EVIDENCE= $(GO) test ./checkpoint ./recovery/boltfile ./recovery/catalog/snapshot/... ./syncer/erasure -count=1 \
+		-run 'Flipped|BitFlip|Truncation|Damage|Slot|LoseNoWrite|TestScan|TestGolden|TestWalk'
+	$(GO) test ./cmd/recoverd -run 'TestCorruption' -count=1 -v -timeout 15m -corruptions=$(CORRUPTIONS) -rotten=$(ROTTEN)
 
 power: ## as root, power cuts of ext4 and xfs under load (CUTS of each), which must find bbolt without fsync
 	$(GO) test ./cmd/recoverd -run 'TestCrashPowerCut' -count=1 -v -timeout 15m -cuts=$(CUTS)

@@ -96,62 +96,15 @@ func damage(t testing.TB, path string, random *rand.Rand) audit.Kind {
 	if err != nil {
 		t.Fatal(err)
 	}
-	again := func(data []byte) {
-		if err := os.WriteFile(path, data, 0o644); err != nil {
-			t.Fatal(err)
-		}
+	other := make([]byte, len(data))
+	for i := range other {
+		other[i] = byte(random.Uint32())
 	}
-	remove := func() {
-		if err := os.Remove(path); err != nil {
-			t.Fatal(err)
-		}
-	}
-	switch random.IntN(8) {
-	case 0: // a flipped bit
-		data[random.IntN(len(data))] ^= 1 << random.IntN(8)
-		again(data)
-		return audit.Rotten
-	case 1: // zeros after a power cut
-		again(make([]byte, len(data)))
-		return audit.Rotten
-	case 2: // another blob's bytes
-		for i := range data {
-			data[i] = byte(random.Uint32())
-		}
-		again(data)
-		return audit.Rotten
-	case 3: // torn
-		again(data[:random.IntN(len(data))])
-		return audit.WrongSize
-	case 4: // grown
-		again(append(data, 0))
-		return audit.WrongSize
-	case 5:
-		remove()
-		return audit.Missing
-	case 6: // what must not be opened at all
-		remove()
-		if err := syscall.Mkfifo(path, 0o644); err != nil {
-			t.Fatal(err)
-		}
-		return audit.Irregular
-	}
-	other := filepath.Join(filepath.Dir(path), "..", "aside")
-	if random.IntN(2) == 0 {
-		remove()
-		if err := os.Mkdir(path, 0o755); err != nil {
-			t.Fatal(err)
-		}
-		return audit.Irregular
-	}
-	remove()
-	if err := os.WriteFile(other, data, 0o644); err != nil { // the right bytes, behind a link
+	kind, err := rotters[random.IntN(len(rotters))].do(rot{random, path, data, other})
+	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Symlink(other, path); err != nil {
-		t.Fatal(err)
-	}
-	return audit.Irregular
+	return kind
 }
 
 // Whatever is done to stored blobs is found, each as what it is, and nothing else
