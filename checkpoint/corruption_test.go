@@ -229,6 +229,49 @@ func TestCrashesLoseNoWriteThatIsMissed(t *testing.T) {
 	}
 }
 
+// With nothing to go on from, every copy is named, an emptied slot too. The loss is said
+// again after a start that was killed before anything was saved, unless what is left
+// looks like a first start.
+func TestNothingCanBeRead(t *testing.T) {
+	l := newLife(t, 4, 20, 3)
+	a, b := string(SourceMirrorA), string(SourceMirrorB)
+	for how, c := range map[string]struct {
+		emptied []string // the others have a flipped bit
+		again   bool
+	}{
+		"all damaged":         {nil, true},
+		"a database emptied":  {[]string{databaseName}, true},
+		"one slot emptied":    {[]string{b}, false},
+		"another one emptied": {[]string{a}, false},
+		"both slots emptied":  {[]string{a, b}, false},
+	} {
+		files := map[string][]byte{}
+		for name, data := range l.files {
+			files[name] = slices.Clone(data)
+			files[name][20] ^= 1
+			if slices.Contains(c.emptied, name) {
+				files[name] = nil
+			}
+		}
+		dir := filepath.Join(t.TempDir(), "state")
+		writeAll(t, dir, files)
+		for start := range 2 {
+			s := mustOpenFast(t, dir)
+			r, report, err := s.Load()
+			must(t, errors.Join(err, s.Close()))
+			said := strings.Contains(report.Note(), "no progress could be read")
+			if r.Progress != nil || said != (start == 0 || c.again) {
+				t.Errorf("%s, start %d: %+v", how, start, report)
+			}
+			for name := range files {
+				if start == 0 && !strings.Contains(report.Note(), name+": ") {
+					t.Errorf("%s: %s is not named: %s", how, name, report.Note())
+				}
+			}
+		}
+	}
+}
+
 // Both slots damaged: with a database nothing is lost, without one nothing can be read;
 // neither is silent.
 func TestBothSlotsDamaged(t *testing.T) {

@@ -33,6 +33,8 @@ func TestScanRefuses(t *testing.T) {
 		"meta pages too far apart":  {func(b []byte) { m := newestMetaOf(b); u64(m[48:], get(m[48:])+2) }, "of transactions"},
 		"meta page in the wrong":    {func(b []byte) { m := newestMetaOf(b); u64(m[48:], get(m[48:])+1) }, "of transaction"},
 		"other page size":           {func(b []byte) { u32(b[pageHeader+8:], 8192) }, "8192 bytes long"},
+		"meta page with flags":      {func(b []byte) { u32(b[pageHeader+12:], 1) }, "has flags or a sequence"},
+		"meta page with a sequence": {func(b []byte) { u64(newestMetaOf(b)[24:], 7) }, "has flags or a sequence"},
 		"not a meta page":           {func(b []byte) { u16(b[8:], flagLeaf) }, "not a meta page"},
 		"more pages than there are": {func(b []byte) { u64(newestMetaOf(b)[40:], 1<<40) }, "but the file has"},
 		"root outside":              {func(b []byte) { u64(newestMetaOf(b)[16:], 1<<50) }, "is outside"},

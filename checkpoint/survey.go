@@ -262,6 +262,9 @@ func (s *survey) agrees(take stored) bool {
 // report describes the copy taken, and every other that stood before it.
 func (s *survey) report(take stored, ok bool) LoadReport {
 	r := LoadReport{Source: SourceNone, List: ListWhole}
+	if ok && take.seq == 0 && len(s.damage) > 1 {
+		ok = false // a database made in place of a damaged one: nothing was saved in it yet
+	}
 	if ok {
 		r = reportOf(take)
 	}

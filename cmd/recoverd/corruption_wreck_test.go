@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/recoverd/recoverd/checkpoint"
 	"github.com/recoverd/recoverd/recovery"
 )
 
@@ -23,6 +24,9 @@ type wreck struct {
 	// list to be replaced. If the list is lost nothing in the store says so.
 	rotten []string
 	paused bool
+	// mirrored is the record as JSON where the mirror has the newest one too; empty where
+	// the kill came between the two writes of a save, which nobody was told of then.
+	mirrored string
 }
 
 // maxWreckBlobs is how many blobs the largest wreck is of.
@@ -60,6 +64,9 @@ func newWreck(t testing.TB, f *fleet, rows []recovery.Row, interrupt func(*wreck
 	d := saved(t, w.path("state"))
 	if d.Seq < 4 || len(d.Damage) > 0 {
 		t.Fatalf("%s: it is at write %d, and both slots cannot have been written: %s", w.name, d.Seq, toJSON(d))
+	}
+	if _, mirror, err := checkpoint.ReadMirror(w.path("state")); err == nil && mirror.Seq == d.Seq {
+		w.mirrored = toJSON(d.Record)
 	}
 	return w
 }
