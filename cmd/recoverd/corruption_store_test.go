@@ -231,9 +231,9 @@ func (s *rotting) again() string {
 
 func (s *rotting) proved(what string) {
 	s.t.Helper()
-	detail := "verify named each path once and nothing else, and --repair with a running daemon mended all"
+	detail := "to be named once by verify, and nothing else; then to be mended by --repair and a running daemon"
 	if s.hidden > 0 {
-		detail += fmt.Sprintf(", and %d more pieces whose manifests were spoilt too, so that only these could be named", s.hidden)
+		detail += fmt.Sprintf("; so are %d more pieces whose manifests were spoilt too, and only these can be named", s.hidden)
 	}
 	for _, how := range slices.Sorted(maps.Keys(s.kinds)) {
 		detail += fmt.Sprintf("; %s %d", how, s.kinds[how])

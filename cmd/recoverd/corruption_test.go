@@ -78,7 +78,9 @@ func TestCorruptionCheckpoint(t *testing.T) {
 type counts map[string]int
 
 func (s counts) String() string {
-	text := fmt.Sprintf("%d reported, %d of bytes that are not read (free pages, slack, beyond the end) and harmless, %d an earlier database, whole, whose last write the mirror has unless it was cut short, %d refused with a documented exit code; after %d a first start was killed within 60 ms; %d lost all progress, %d forgot repairs and said so; no crash, no blob skipped",
+	text := fmt.Sprintf("%d of bytes that are read, each to be named; %d of bytes that are not read (free pages, slack, beyond the end), of which bbolt reads the same; "+
+		"%d made an earlier database of it, whole, beside a newer mirror; %d were refused with a documented exit code; on %d a first start was killed within 60 ms; "+
+		"%d lost all progress, and %d forgot repairs, which is said",
 		s["reported"], s["unread"], s["older"], s["refused"], s["killed"], s["fresh"], s["forgot"])
 	for _, what := range slices.Sorted(maps.Keys(s)) {
 		if kind, ok := strings.CutPrefix(what, "kind: "); ok {

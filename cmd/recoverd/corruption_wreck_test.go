@@ -39,8 +39,8 @@ func newWrecks(t testing.TB) []*wreck {
 	small := f.rows()
 	crowd := newFleet(t, maxWreckBlobs, 200)
 	var wrecks []*wreck
-	for _, make := range []func(*wreck){unfinished, finished, unrepaired, paused} {
-		wrecks = append(wrecks, newWreck(t, f, small, make))
+	for _, interrupt := range []func(*wreck){unfinished, finished, unrepaired, paused} {
+		wrecks = append(wrecks, newWreck(t, f, small, interrupt))
 	}
 	return append(wrecks, newWreck(t, crowd, crowd.rows(), crowded))
 }
