@@ -91,8 +91,8 @@ var places = []place{
 		"syncer/lane.go", "		published = append(published, t)\n", "		published = append(published, t)\n" + `		failpoint("rename-after")` + "\n",
 	},
 	{
-		"syncer/lane.go", "	for _, t := range named {\n		t.done <- nil\n	}\n",
-		`	failpoint("success-before")` + "\n	for _, t := range named {\n		t.done <- nil\n" + `		failpoint("success-after")` + "\n	}\n",
+		"syncer/lane.go", "	for _, t := range named {\n		t.owner.answered(nil)\n	}\n",
+		`	failpoint("success-before")` + "\n	for _, t := range named {\n		t.owner.answered(nil)\n" + `		failpoint("success-after")` + "\n	}\n",
 	},
 	{
 		"syncer/store/fs/draft.go", "func (d *draft) Write(p []byte) (int, error) {\n",
