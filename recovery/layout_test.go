@@ -173,22 +173,22 @@ func mayImport(pkg string) []string {
 	switch {
 	case pkg == "recovery":
 		return []string{"shards"}
-	case pkg == "shards", pkg == "recovery/boltfile":
+	case pkg == "shards", pkg == "recovery/boltfile", pkg == "recovery/regular":
 		return []string{}
 	case pkg == "recovery/worker":
 		return []string{"recovery", "shards", "syncer"}
 	case pkg == "recovery/keyfile": // below everything that connects or listens
-		return []string{}
+		return []string{"recovery/regular"}
 	case inTree(pkg, "recovery/statusapi"):
 		return []string{"recovery", "recovery/keyfile", "recovery/worker", "recovery/statusapi/...", "shards", "syncer"}
 	case inTree(pkg, "recovery/catalog"):
-		return []string{"recovery", "recovery/boltfile", "recovery/catalog/...", "shards"}
+		return []string{"recovery", "recovery/boltfile", "recovery/catalog/...", "recovery/regular", "shards"}
 	case inTree(pkg, "checkpoint"):
 		return []string{"recovery", "recovery/boltfile", "checkpoint/...", "shards"}
 	case inTree(pkg, "syncer"):
 		return []string{"recovery", "recovery/keyfile", "shards", "syncer/..."}
 	case inTree(pkg, "shards/provider"):
-		return []string{"recovery/keyfile", "shards/..."}
+		return []string{"recovery/keyfile", "recovery/regular", "shards/..."}
 	case inTree(pkg, "shards"):
 		return []string{"shards/..."}
 	}
@@ -277,6 +277,8 @@ func TestImportCheckBites(t *testing.T) {
 		{production("shards/provider/http", "recovery/keyfile"), true},
 		{production("recovery", "recovery/keyfile"), false},
 		{production("recovery/keyfile", "recovery"), false},
+		{production("recovery/keyfile", "recovery/regular"), true},
+		{production("recovery/regular", "recovery"), false},
 		{production("recovery/catalog/http", "recovery/catalog/snapshot"), true},
 		{production("recovery/catalog/http", "recovery/catalog/eventlog"), false},
 		{production("recovery/catalog/eventlog", "recovery/catalog/event"), true},

@@ -3,13 +3,14 @@ package main
 import (
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 
 	"github.com/dustin/go-humanize"
 	"github.com/spf13/pflag"
 	"go.yaml.in/yaml/v3"
+
+	"github.com/recoverd/recoverd/recovery/regular"
 )
 
 // envPrefix begins the environment variable of every flag: --state-dir is
@@ -75,14 +76,7 @@ func readConfigFile(path string) (map[string][]string, error) {
 	if path == "" {
 		return nil, nil
 	}
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, fmt.Errorf("read configuration: %w", err)
-	}
-	if !info.Mode().IsRegular() || info.Size() > maxConfigFile {
-		return nil, fmt.Errorf("read configuration: %s is not a regular file of at most %d bytes", path, maxConfigFile)
-	}
-	data, err := os.ReadFile(path)
+	data, err := regular.Read(path, maxConfigFile)
 	if err != nil {
 		return nil, fmt.Errorf("read configuration: %w", err)
 	}

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/recoverd/recoverd/checkpoint"
+	"github.com/recoverd/recoverd/recovery/regular"
 	"github.com/recoverd/recoverd/recovery/statusapi"
 )
 
@@ -192,7 +193,7 @@ func checkStateDir(_ context.Context, cfg *runConfig) (string, error) {
 }
 
 func checkLimits(path string) error {
-	data, err := os.ReadFile(path)
+	data, err := regular.Read(path, maxLimitsSize)
 	if err == nil {
 		_, err = decodeLimits(data)
 	}

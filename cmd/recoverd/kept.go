@@ -14,6 +14,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"github.com/recoverd/recoverd/recovery/regular"
 	"github.com/recoverd/recoverd/recovery/worker"
 )
 
@@ -120,22 +121,14 @@ func (k kept) path(name string) string { return filepath.Join(k.dir, name) }
 // read returns a file's content, nil if there is no such file. One that is too large
 // to be ours is damage.
 func (k kept) read(name string, limit int64) ([]byte, error) {
-	f, err := os.Open(k.path(name))
-	if errors.Is(err, fs.ErrNotExist) {
+	data, err := regular.Read(k.path(name), limit)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		return nil, nil
+	case errors.Is(err, regular.ErrTooLarge), errors.Is(err, regular.ErrNot):
+		return nil, k.setAside(name, err)
 	}
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = f.Close() }() // only read
-	data, err := io.ReadAll(io.LimitReader(f, limit+1))
-	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", k.path(name), err)
-	}
-	if int64(len(data)) > limit {
-		return nil, k.setAside(name, fmt.Errorf("it has more than %d bytes", limit))
-	}
-	return append([]byte{}, data...), nil
+	return data, err
 }
 
 // setAside renames a damaged file for a human to look at, and says so.

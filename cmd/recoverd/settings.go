@@ -1,11 +1,12 @@
 package main
 
 import (
-	"os"
 	"slices"
 	"strings"
 
 	"github.com/spf13/pflag"
+
+	"github.com/recoverd/recoverd/recovery/regular"
 )
 
 // settings is what `recoverd run` was told, and how to read it again.
@@ -69,7 +70,7 @@ func (s *settings) content() string {
 	if s.cfg.Config == "" {
 		return ""
 	}
-	data, err := os.ReadFile(s.cfg.Config)
+	data, err := regular.Read(s.cfg.Config, maxConfigFile)
 	if err != nil {
 		return ""
 	}

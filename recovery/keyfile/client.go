@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"os"
 	"time"
+
+	"github.com/recoverd/recoverd/recovery/regular"
 )
 
 // ClientFiles names the files, all PEM, of a side that connects. One that is empty is
@@ -84,7 +86,7 @@ func inTime(path string, cert *x509.Certificate, now time.Time) error {
 // anyInTime wants one authority of a file to be in its time, and else reports about the
 // last one.
 func anyInTime(path string, now time.Time) error {
-	text, err := read(path, maxPEM)
+	text, err := regular.Read(path, maxPEM)
 	if err != nil {
 		return err
 	}

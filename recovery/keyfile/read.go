@@ -5,9 +5,9 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"strings"
+
+	"github.com/recoverd/recoverd/recovery/regular"
 )
 
 // The most that is read of a file, in bytes.
@@ -19,36 +19,12 @@ const (
 // ErrToken reports a file without a usable token.
 var ErrToken = errors.New("keyfile: bad token file")
 
-// read returns all of a regular file of at most limit bytes.
-func read(path string, limit int64) ([]byte, error) {
-	info, err := os.Stat(path) // opening a pipe would wait for its other end
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s is no regular file", path)
-	}
-	file, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = file.Close() }() // only read
-	text, err := io.ReadAll(io.LimitReader(file, limit+1))
-	if err != nil {
-		return nil, err
-	}
-	if int64(len(text)) > limit {
-		return nil, fmt.Errorf("%s has more than %d bytes", path, limit)
-	}
-	return text, nil
-}
-
 // Pair reads a certificate with its chain, and its key, both PEM.
 func Pair(cert, key string) (tls.Certificate, error) {
 	var text [2][]byte
 	for i, path := range []string{cert, key} {
 		var err error
-		if text[i], err = read(path, maxPEM); err != nil {
+		if text[i], err = regular.Read(path, maxPEM); err != nil {
 			return tls.Certificate{}, fmt.Errorf("read a TLS file: %w", err)
 		}
 	}
@@ -61,7 +37,7 @@ func Pair(cert, key string) (tls.Certificate, error) {
 
 // Pool reads the certificates of authorities, PEM, at least one.
 func Pool(path string) (*x509.CertPool, error) {
-	text, err := read(path, maxPEM)
+	text, err := regular.Read(path, maxPEM)
 	if err != nil {
 		return nil, fmt.Errorf("read a TLS file: %w", err)
 	}
@@ -74,7 +50,7 @@ func Pool(path string) (*x509.CertPool, error) {
 
 // Token reads the one line of a token file. Errors wrap ErrToken.
 func Token(path string) (string, error) {
-	text, err := read(path, maxToken)
+	text, err := regular.Read(path, maxToken)
 	if err != nil {
 		return "", fmt.Errorf("%w: %w", ErrToken, err)
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/recoverd/recoverd/recovery"
 	"github.com/recoverd/recoverd/recovery/catalog"
 	"github.com/recoverd/recoverd/recovery/catalog/snapshot"
+	"github.com/recoverd/recoverd/recovery/regular"
 )
 
 // Reader reads one file. Opening it reads the state's description and the pools,
@@ -28,11 +29,14 @@ type Reader struct {
 // OpenReader opens the file at path. Errors are a *CorruptError, wrap
 // catalog.ErrForeign, or are those of reading.
 func OpenReader(path string) (*Reader, error) {
-	f, err := os.Open(path)
-	if err != nil {
+	f, info, err := regular.Open(path)
+	switch {
+	case errors.Is(err, regular.ErrNot):
+		return nil, fmt.Errorf("%w: %w", catalog.ErrForeign, err)
+	case err != nil:
 		return nil, fmt.Errorf("open: %w", err)
 	}
-	r := &Reader{file: f}
+	r := &Reader{file: f, size: info.Size()}
 	if err := r.open(path); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
@@ -40,15 +44,8 @@ func OpenReader(path string) (*Reader, error) {
 }
 
 func (r *Reader) open(path string) error {
-	info, err := r.file.Stat()
-	switch {
-	case err != nil:
-		return fmt.Errorf("open: %w", err)
-	case !info.Mode().IsRegular():
-		return fmt.Errorf("%w: %s is not a regular file", catalog.ErrForeign, path)
-	}
-	r.size = info.Size()
-	if err := r.isBolt(path); err != nil {
+	err := r.isBolt(path)
+	if err != nil {
 		return err
 	}
 	if r.pages, err = openPages(r.file, path, r.size); err != nil {

@@ -9,6 +9,7 @@ import (
 	"os"
 
 	"github.com/recoverd/recoverd/recovery"
+	"github.com/recoverd/recoverd/recovery/regular"
 )
 
 // segment is one open file of events, and a place in it.
@@ -28,11 +29,11 @@ type segment struct {
 
 // openSegment opens a file at its first event.
 func openSegment(path, network string) (segment, error) {
-	file, err := os.Open(path)
+	file, info, err := regular.Open(path)
 	if err != nil {
 		return segment{}, fmt.Errorf("open events: %w", err)
 	}
-	s := segment{path: path, file: file}
+	s := segment{path: path, file: file, info: info}
 	if err := s.start(network); err != nil {
 		return segment{}, errors.Join(err, s.close())
 	}
@@ -41,12 +42,6 @@ func openSegment(path, network string) (segment, error) {
 
 // start reads the header and the number of the first event.
 func (s *segment) start(network string) (err error) {
-	if s.info, err = s.file.Stat(); err != nil {
-		return fmt.Errorf("open events: %w", err)
-	}
-	if !s.info.Mode().IsRegular() {
-		return fmt.Errorf("open events: %s is not a regular file", s.path)
-	}
 	line, end, err := s.line()
 	if line == nil || err != nil {
 		return err

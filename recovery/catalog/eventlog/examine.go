@@ -5,12 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 
 	"github.com/recoverd/recoverd/recovery"
 	"github.com/recoverd/recoverd/recovery/boltfile"
 	"github.com/recoverd/recoverd/recovery/catalog/event"
 	"github.com/recoverd/recoverd/recovery/catalog/snapshot"
+	"github.com/recoverd/recoverd/recovery/regular"
 )
 
 // nextChain is the chain after an event.
@@ -39,18 +39,11 @@ type findings struct {
 // delta is the one that was written last. An error is damage, wraps ErrVersion, or
 // is the operating system's and says nothing about the file (hazard 43).
 func examine(path string) (f *findings, err error) {
-	file, err := os.Open(path)
+	file, info, err := regular.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, file.Close()) }()
-	info, err := file.Stat()
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("examine %s: not a regular file", path)
-	}
 	f, err = examinePages(file, info.Size())
 	var d *DamageError
 	if errors.As(err, &d) {

@@ -7,6 +7,7 @@ import (
 	"os"
 
 	"github.com/recoverd/recoverd/recovery"
+	"github.com/recoverd/recoverd/recovery/regular"
 )
 
 // source is one file of a snapshot.
@@ -23,11 +24,11 @@ type source struct {
 
 // openSource opens the file at path and reads both its ends.
 func openSource(path string) (*source, error) {
-	f, err := os.Open(path)
+	f, size, err := openFile(path)
 	if err != nil {
-		return nil, fmt.Errorf("open snapshot: %w", err)
+		return nil, err
 	}
-	s, err := readSource(path, f)
+	s, err := readSource(path, f, size)
 	if err == nil {
 		err = s.readIndex()
 	}
@@ -37,15 +38,20 @@ func openSource(path string) (*source, error) {
 	return s, nil
 }
 
-func readSource(path string, f *os.File) (*source, error) {
-	info, err := f.Stat()
-	if err != nil {
-		return nil, fmt.Errorf("open snapshot: %w", err)
+// openFile opens a regular file and returns its size in bytes.
+func openFile(path string) (*os.File, int64, error) {
+	f, info, err := regular.Open(path)
+	switch {
+	case errors.Is(err, regular.ErrNot):
+		return nil, 0, fmt.Errorf("%w: %w", ErrNotSnapshot, err)
+	case err != nil:
+		return nil, 0, fmt.Errorf("open snapshot: %w", err)
 	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%w: %s is not a regular file", ErrNotSnapshot, path)
-	}
-	s, err := readEnds(path, f, info.Size())
+	return f, info.Size(), nil
+}
+
+func readSource(path string, f *os.File, size int64) (*source, error) {
+	s, err := readEnds(path, f, size)
 	if err != nil {
 		return nil, err
 	}
@@ -88,12 +94,12 @@ func (i Info) Bound() recovery.Bound { return recovery.Bound{Stamp: i.Header.Sta
 // Peek reads header and trailer of one file, and believes the rest. Errors are
 // those of Open.
 func Peek(path string) (Info, error) {
-	f, err := os.Open(path)
+	f, size, err := openFile(path)
 	if err != nil {
-		return Info{}, fmt.Errorf("open snapshot: %w", err)
+		return Info{}, err
 	}
 	defer func() { _ = f.Close() }() // only read
-	s, err := readSource(path, f)
+	s, err := readSource(path, f, size)
 	if err != nil {
 		return Info{}, err
 	}

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/recoverd/recoverd/recovery/catalog/snapshot"
+	"github.com/recoverd/recoverd/recovery/regular"
 )
 
 // Held is an open snapshot that nobody prunes before it is closed (hazard 67).
@@ -94,23 +95,30 @@ func (a *Archive) OpenFile(ctx context.Context, f File) (*HeldFile, error) {
 	if err != nil {
 		return nil, err
 	}
-	file, err := os.Open(a.path(f.String()))
-	if errors.Is(err, fs.ErrNotExist) {
-		err = ErrGone
-	}
+	file, err := openFile(a.path(f.String()))
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open %v: %w", f, err), lock.Close())
 	}
 	return &HeldFile{File: file, lock: lock}, nil
 }
 
+// openFile opens a file of a snapshot. What is no regular file is none: it is not
+// listed either.
+func openFile(path string) (*os.File, error) {
+	f, _, err := regular.Open(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		err = ErrGone
+	case errors.Is(err, regular.ErrNot):
+		err = fmt.Errorf("%w: %w", ErrGone, err)
+	}
+	return f, err
+}
+
 // hold keeps a snapshot from being pruned while what it returns is open.
 func (a *Archive) hold(ctx context.Context, e Entry) (*os.File, error) {
 	first := a.paths(e)[0]
-	lock, err := os.Open(first)
-	if errors.Is(err, fs.ErrNotExist) {
-		err = ErrGone
-	}
+	lock, err := openFile(first)
 	if err != nil {
 		return nil, fmt.Errorf("open %v: %w", e.Name, err)
 	}

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+
+	"github.com/recoverd/recoverd/recovery/regular"
 )
 
 // Reader streams one file. It holds one entry and a small buffer, whatever the
@@ -42,16 +44,12 @@ type Entry struct {
 
 // Open opens the file at path. The errors are those of NewReader.
 func Open(path string) (*Reader, error) {
-	f, err := os.Open(path)
-	if err != nil {
+	f, _, err := regular.Open(path)
+	switch {
+	case errors.Is(err, regular.ErrNot):
+		return nil, fmt.Errorf("%w: %w", ErrNotWalrus, err)
+	case err != nil:
 		return nil, fmt.Errorf("open walrus snapshot: %w", err)
-	}
-	info, err := f.Stat()
-	if err == nil && !info.Mode().IsRegular() {
-		err = fmt.Errorf("%w: %s is not a regular file", ErrNotWalrus, path)
-	}
-	if err != nil {
-		return nil, errors.Join(err, f.Close())
 	}
 	r, err := NewReader(path, f)
 	if err != nil {
