@@ -125,7 +125,7 @@ func (k kept) read(name string, limit int64) ([]byte, error) {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, nil
-	case errors.Is(err, regular.ErrTooLarge), errors.Is(err, regular.ErrNot):
+	case errors.Is(err, regular.ErrTooLarge):
 		return nil, k.setAside(name, err)
 	}
 	return data, err

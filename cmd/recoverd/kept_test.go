@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -17,6 +16,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/recoverd/recoverd/recovery"
+	"github.com/recoverd/recoverd/recovery/regular"
 	"github.com/recoverd/recoverd/recovery/worker"
 )
 
@@ -98,7 +98,7 @@ func TestDamagedLimits(t *testing.T) {
 	if err := os.Mkdir(k.path(limitsFile), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if l, err := k.limits(); !errors.Is(err, syscall.EISDIR) {
+	if l, err := k.limits(); !errors.Is(err, regular.ErrNot) {
 		t.Errorf("a file that cannot be read: %+v, %v", l, err)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -27,9 +28,20 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		exit = &exitError{code: exitFailure, err: err}
 	}
 	if exit.err != nil {
-		fmt.Fprintf(stderr, "recoverd: %v\n", exit.err)
+		fmt.Fprintf(stderr, "recoverd: %s\n", complaint(exit.err))
 	}
 	return exit.code
+}
+
+// complaint spells an error, which may quote what others wrote: names of files, peers'
+// answers, arguments. It steers no terminal, and what follows a line's end is indented:
+// it begins no line that could be taken for one of ours.
+func complaint(err error) string {
+	lines := strings.Split(strings.TrimRight(err.Error(), "\n"), "\n")
+	for i, text := range lines {
+		lines[i] = printable(text)
+	}
+	return strings.Join(lines, "\n  ")
 }
 
 // newRoot builds the tree of verbs, one file each.

@@ -275,9 +275,9 @@ func conclude(cfg *runConfig, out io.Writer, result worker.Result, s worker.Stat
 	c := s.Counters
 	switch result.Phase {
 	case recovery.PhaseComplete:
-		fmt.Fprintln(out, s.Why)
+		fmt.Fprintln(out, printable(s.Why))
 	case recovery.PhaseIncomplete:
-		fmt.Fprintf(out, "incomplete: %s\n", s.Why)
+		fmt.Fprintf(out, "incomplete: %s\n", printable(s.Why))
 	default:
 		fmt.Fprintf(out, "stopped while %s; started again, it goes on from here\n", result.Phase)
 	}
@@ -296,7 +296,7 @@ func conclude(cfg *runConfig, out io.Writer, result worker.Result, s worker.Stat
 func printUnsettled(out io.Writer, stateDir string, list []recovery.Unsettled) {
 	fmt.Fprintf(out, "%d unsettled:\n", len(list))
 	for _, u := range list[:min(len(list), listed)] {
-		fmt.Fprintf(out, "  %s %s, %d tries: %s\n", u.ID, u.State, u.Attempts, u.LastError)
+		fmt.Fprintf(out, "  %s %s, %d tries: %s\n", u.ID, u.State, u.Attempts, printable(u.LastError))
 	}
 	if len(list) > listed {
 		fmt.Fprintf(out, "  ... and %d more: recoverd checkpoint show --unsettled --state-dir %s\n", len(list)-listed, filepath.Clean(stateDir))

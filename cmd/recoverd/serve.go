@@ -13,6 +13,7 @@ import (
 
 	"github.com/recoverd/recoverd/recovery/catalog/snapshot/archive"
 	"github.com/recoverd/recoverd/recovery/catalog/snapshot/transfer"
+	"github.com/recoverd/recoverd/recovery/statusapi"
 	"github.com/recoverd/recoverd/syncer/store/fs"
 )
 
@@ -61,29 +62,39 @@ func serve(cmd *cobra.Command, cfg serveConfig) (err error) {
 	}
 	ctx, stop := stopSignals(cmd.Context(), log)
 	defer stop()
-	mux := http.NewServeMux()
-	if cfg.store != "" {
-		reader, err := openServed(ctx, cfg.store)
-		if err != nil {
-			return withCode(exitConfig, err)
-		}
-		defer func() { err = errors.Join(err, reader.Close()) }()
-		mux.Handle("/", newBlobHandler(reader))
+	handler, letGo, err := newServed(ctx, cfg)
+	if err != nil {
+		return withCode(exitConfig, err)
 	}
-	if cfg.snapshots != "" {
-		handler, err := snapshotHandler(cfg.snapshots)
-		if err != nil {
-			return withCode(exitConfig, err)
-		}
-		mux.Handle("/snapshots", handler)
-		mux.Handle("/snapshots/", handler)
-	}
+	defer func() { err = errors.Join(err, letGo()) }()
 	l, err := net.Listen("tcp", cfg.listen)
 	if err != nil {
 		return withCode(exitTryAgain, err)
 	}
 	log.Info().Str("store", cfg.store).Str("snapshots", cfg.snapshots).Str("address", "http://"+l.Addr().String()).Msg("serving")
-	return serveHTTP(ctx, l, mux)
+	return serveHTTP(ctx, statusapi.LimitConns(l, maxServed), handler)
+}
+
+// newServed answers for a store and for snapshots, and closes what it holds.
+func newServed(ctx context.Context, cfg serveConfig) (handler http.Handler, letGo func() error, err error) {
+	mux, letGo := http.NewServeMux(), func() error { return nil }
+	if cfg.snapshots != "" {
+		snapshots, err := snapshotHandler(cfg.snapshots)
+		if err != nil {
+			return nil, nil, err
+		}
+		mux.Handle("/snapshots", snapshots)
+		mux.Handle("/snapshots/", snapshots)
+	}
+	if cfg.store != "" {
+		reader, err := openServed(ctx, cfg.store)
+		if err != nil {
+			return nil, nil, err
+		}
+		letGo = reader.Close
+		mux.Handle("/", newBlobHandler(reader))
+	}
+	return guarded(mux), letGo, nil
 }
 
 func openServed(ctx context.Context, root string) (*fs.Reader, error) {
@@ -115,7 +126,7 @@ func snapshotHandler(dir string) (http.Handler, error) {
 // serveHTTP serves until ctx ends, then lets answers under way finish for a
 // few seconds.
 func serveHTTP(ctx context.Context, l net.Listener, handler http.Handler) error {
-	server := &http.Server{Handler: handler, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10}
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10, DisableGeneralOptionsHandler: true}
 	ended := make(chan error, 1)
 	go func() { ended <- server.Serve(l) }()
 	select {

@@ -35,7 +35,7 @@ func (h blobHandler) serve(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	f, _, err := h.store.Open(place, id)
+	f, size, err := h.store.Open(place, id)
 	switch {
 	case errors.Is(err, iofs.ErrNotExist):
 		http.Error(w, "there is no such blob here", http.StatusNotFound)
@@ -47,8 +47,8 @@ func (h blobHandler) serve(w http.ResponseWriter, r *http.Request) {
 	defer func() { _ = f.Close() }()
 	w.Header().Set("ETag", h.etag(place, id))
 	w.Header().Set("Content-Type", "application/octet-stream")
-	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
+	defer hurried(w, size)()
 	http.ServeContent(w, r, "", time.Time{}, f)
 }
 

@@ -105,7 +105,7 @@ func (v verified) write(out, complaints io.Writer, asJSON bool) error {
 		return json.NewEncoder(out).Encode(v)
 	}
 	if !v.OK {
-		_, err := fmt.Fprintf(complaints, "%s: bad: %s\n", v.File, v.Error)
+		_, err := fmt.Fprintln(complaints, printable(v.File+": bad: "+v.Error))
 		return err
 	}
 	rows := uint64(0)
@@ -122,6 +122,6 @@ func (v verified) write(out, complaints io.Writer, asJSON bool) error {
 	} else if v.Base != nil {
 		note = "; registrations without a blob or a pool show only over its base"
 	}
-	_, err := fmt.Fprintf(out, "%s: good: %s, epoch %d, position %d, %s, digest %s%s\n", v.File, what, v.Epoch, v.Position, plural(rows, "row"), v.Digest, note)
+	_, err := fmt.Fprintf(out, "%s: good: %s, epoch %d, position %d, %s, digest %s%s\n", printable(v.File), what, v.Epoch, v.Position, plural(rows, "row"), v.Digest, note)
 	return err
 }

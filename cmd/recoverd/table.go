@@ -25,7 +25,7 @@ func (t *table) write(out io.Writer, width int) error {
 	}
 	var text strings.Builder
 	for _, r := range t.rows {
-		line := fmt.Sprintf("%-*s  %s", labels, r[0], printable(r[1]))
+		line := printable(fmt.Sprintf("%-*s  %s", labels, r[0], r[1])) // a label may be a file's name
 		text.WriteString(strings.TrimRight(cutTo(line, width), " "))
 		text.WriteByte('\n')
 	}

@@ -90,7 +90,7 @@ func (v *verification) run(ctx context.Context, of verifyKey) error {
 // begin takes up an earlier verification, and says so.
 func (v *verification) begin(of verifyKey) (err error) {
 	if v.catalog.note != "" {
-		fmt.Fprintf(v.stderr, "catalog %s\n", v.catalog.note)
+		fmt.Fprintf(v.stderr, "catalog %s\n", printable(v.catalog.note))
 	}
 	if v.opts.restart {
 		v.state = newVerifyState(of)
@@ -102,7 +102,7 @@ func (v *verification) begin(of verifyKey) (err error) {
 	}
 	switch {
 	case dropped != "":
-		fmt.Fprintf(v.stderr, "beginning anew: %s\n", dropped)
+		fmt.Fprintf(v.stderr, "beginning anew: %s\n", printable(dropped))
 	case !v.state.Mark.None():
 		fmt.Fprintf(v.stderr, "going on after %s, where the verification of %s ended (%s blobs, %d wrong); --restart begins anew\n",
 			v.state.Mark, v.state.Began.Format(time.RFC3339), humanize.Comma(int64(v.state.Sums.Blobs)), v.state.Sums.wrong())

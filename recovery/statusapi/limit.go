@@ -13,7 +13,9 @@ type limitListener struct {
 	once   sync.Once
 }
 
-func limitConns(l net.Listener, limit int) net.Listener {
+// LimitConns bounds the open connections of a listener, which it owns from now on.
+// Later ones wait in the kernel.
+func LimitConns(l net.Listener, limit int) net.Listener {
 	return &limitListener{Listener: l, slots: make(chan struct{}, limit), closed: make(chan struct{})}
 }
 

@@ -203,7 +203,7 @@ func (p pipes) Close() error { close(p.closed); return nil }
 
 func TestConnectionsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := limitConns(pipes{closed: make(chan struct{})}, 2)
+		l := LimitConns(pipes{closed: make(chan struct{})}, 2)
 		accepted, ended := make(chan net.Conn, 10), make(chan error, 1)
 		go func() {
 			for {

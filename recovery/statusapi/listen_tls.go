@@ -53,7 +53,7 @@ func newTLSListener(inner net.Listener, keys *keyfile.Kept[*tls.Config]) *tlsLis
 // limited returns the same listener with a bound on its connections, below TLS:
 // net/http wants to see the handshake itself, to give it a deadline.
 func (l *tlsListener) limited(limit int) net.Listener {
-	return newTLSListener(limitConns(l.inner, limit), l.keys).Listener
+	return newTLSListener(LimitConns(l.inner, limit), l.keys).Listener
 }
 
 // Check reports what keeps the files from being used, without listening.

@@ -38,7 +38,7 @@ func (s *Server) serve(ctx context.Context, l net.Listener, handler http.Handler
 	if t, ok := l.(*tlsListener); ok {
 		l = t.limited(s.cfg.MaxConns)
 	} else {
-		l = limitConns(l, s.cfg.MaxConns)
+		l = LimitConns(l, s.cfg.MaxConns)
 	}
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
