@@ -118,11 +118,13 @@ func (s *peerScene) home(id recovery.BlobID) string {
 // peerRequest is what is sent, and what comes.
 type peerRequest struct {
 	name, raw string
-	code      int // 0: the connection is closed without an answer
+	code      int // 0: the connection is closed without an answer; refused: 400 to 499
 	after     time.Duration
 	plain     bool // net/http answers in its own words
 	unread    bool // the answer is left unread
 }
+
+const refused = -1
 
 // endpoints are the paths, and what GET of each answers.
 func (s *peerScene) endpoints() map[string]int {
@@ -284,7 +286,7 @@ func (s *peerScene) sends(r peerRequest, fail func(format string, args ...any)) 
 		return
 	}
 	body, err := io.ReadAll(answer.Body)
-	if err != nil || answer.StatusCode != r.code {
+	if is := answer.StatusCode; err != nil || is != r.code && (r.code != refused || is < 400 || is > 499) {
 		fail("code %d, want %d: %v %.200q", answer.StatusCode, r.code, err, body)
 		return
 	}

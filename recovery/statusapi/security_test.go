@@ -1,11 +1,13 @@
 package statusapi
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -13,6 +15,7 @@ import (
 	"time"
 
 	"github.com/recoverd/recoverd/recovery/sim/evidence"
+	"github.com/recoverd/recoverd/recovery/sim/hostile"
 )
 
 // endpoint is a route as it is asked for when nothing is wrong.
@@ -148,6 +151,9 @@ func (e endpoint) wrongBodies() []forbidden {
 	} {
 		list = append(list, forbidden{name: "type " + kind, raw: send("Content-Type: "+kind, e.body), code: 415, error: "Content-Type", closed: true})
 	}
+	if keys := strings.Trim(e.body, "{}"); keys != "" {
+		list = append(list, forbidden{name: "a good key twice", raw: send("", "{"+keys+","+keys+"}"), code: 400, error: "twice"})
+	}
 	for name, body := range map[string]string{
 		"empty": "", "null": "null", "a number": "1", "a text": `"x"`, "a list": "[" + e.body + "]", "half": "{", "no end": `{"a":1`, "a comma": `{"a":1,}`,
 		"behind it": e.body + "x", "twice": e.body + e.body, "a comment": "{/**/}", "single quotes": "{'a':1}", "no quotes": "{a:1}", "NaN": `{"a":NaN}`,
@@ -258,4 +264,44 @@ func TestSecurityPageHeaders(t *testing.T) {
 			t.Error(err)
 		}
 	}
+}
+
+// What is no id is refused wherever one is asked for; the worker hears of none, and what
+// comes back is JSON that quotes it.
+func TestSecurityHostileIDs(t *testing.T) {
+	cfg, w := sampleConfig()
+	told := cfg.Control.(*controls)
+	address := servingTCP(t, newServer(t, cfg))
+	host := func(raw string) string { return strings.Replace(raw, doorwayHost, address, 1) }
+	tried := 0
+	for _, id := range hostile.IDs(idOf(0x41)) {
+		path, query := url.PathEscape(id.Text), url.QueryEscape(id.Text)
+		quoted, err := json.Marshal(map[string][]string{"ids": {id.Text}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if id.OK || len(id.Text) > 60_000 { // longer ones are too long for a header
+			continue
+		}
+		for _, raw := range []string{
+			reads("/api/v1/blobs/" + path), reads("/api/v1/blobs/" + url.PathEscape(path)), reads("/api/v1/unsettled?after=" + query), changes("/api/v1/blobs/"+path+"/sync", "{}"),
+			changes("/api/v1/retry", string(quoted)), changes("/api/v1/repair", string(quoted)),
+		} {
+			if strings.Contains(raw, "/blobs/ ") || strings.Contains(raw, "/blobs//") {
+				continue // there is no id at all
+			}
+			tried++
+			answer := exchange(t, address, host(raw))
+			if answer.code < 400 || answer.code > 499 || strings.ContainsAny(answer.body, "<>\x1b\x00\r") || len(answer.body) > 2000 {
+				t.Errorf("%s: %.100q: code %d, %q", id.Name, raw, answer.code, answer.body)
+			}
+			if kind := answer.header.Get("Content-Type"); kind != "application/json" && answer.code != 431 {
+				t.Errorf("%s: %.100q: it is %s", id.Name, raw, kind)
+			}
+		}
+	}
+	if list := told.list(); len(list) > 0 || w.asked > 0 {
+		t.Errorf("the worker was told %v, and asked %d times", list, w.asked)
+	}
+	evidence.Record(t, evidence.Entry{Layer: "security", What: "hostile ids asked of the status API", Tried: uint64(tried), Unit: "requests", Violations: failures(t)})
 }

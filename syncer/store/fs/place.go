@@ -34,7 +34,7 @@ type place struct {
 // openPlace opens and locks what path resolves to. Errors wrap fs.ErrNotExist
 // if there is nothing, and ErrLocked.
 func openPlace(path string) (*place, error) {
-	root, err := os.OpenRoot(path)
+	root, err := openRoot(path)
 	if err != nil {
 		return nil, fmt.Errorf("open the store's root: %w", err)
 	}
@@ -46,6 +46,19 @@ func openPlace(path string) (*place, error) {
 		return nil, errors.Join(fmt.Errorf("open the store's root %s: %w", path, err), root.Close())
 	}
 	return p, nil
+}
+
+// openRoot opens what a path leads to, which may be a link: it is the operator's. It is
+// looked at first, since opening a pipe would wait for its other end.
+func openRoot(path string) (*os.Root, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !info.IsDir() {
+		return nil, fmt.Errorf("%s is a %s, not a directory", path, kindOf(info))
+	}
+	return os.OpenRoot(path)
 }
 
 // takeLock flocks the lock file, making it if need be. It is never renamed or

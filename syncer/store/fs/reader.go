@@ -29,7 +29,7 @@ type Reader struct {
 // OpenReader opens a store for reading. A root without marker is read in the
 // layout that its files show. Errors wrap fs.ErrNotExist if there is none.
 func OpenReader(ctx context.Context, path string) (*Reader, error) {
-	root, err := os.OpenRoot(path)
+	root, err := openRoot(path)
 	if err != nil {
 		return nil, fmt.Errorf("open store for reading: %w", err)
 	}
