@@ -26,7 +26,7 @@ PEERS    ?= $(CURDIR)/cmd/recoverd/bench/PEERS.md
 export CGO_ENABLED ?= 0
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test check race servers sim crash-states planted crash faults corruption power model evidence bench bench-peers fuzz dist deploy-check reproducible clean
+.PHONY: help run build test check race servers sim crash-states planted crash faults corruption power model security evidence bench bench-peers fuzz dist deploy-check reproducible clean
 
 help: ## print this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -89,6 +89,13 @@ model: ## search the Promela model of cursor, list, crashes and fence (spin and 
 sim: ## SEEDS simulated histories from SEED on (WITHOUT=kind,kind leaves some out, TRACE=1 prints every step)
 	@mkdir -p .cache && $(GO) test -c -o .cache/sim.test ./recovery/sim
 	@cd recovery/sim && $(CURDIR)/.cache/sim.test -test.run '^TestSimulation$$' -test.v -seeds=$(SEEDS) -seed=$(SEED) -without=$(WITHOUT) $(if $(TRACE),-steps)
+
+security: $(LINT) ## hostile requests, stores, ids and files; staticcheck, gosec, go mod verify, licences; device files and owners as root
+	$(GO) test ./cmd/recoverd -run 'TestSecurity' -count=1 -v -timeout 5m -security
+	$(GO) test ./cmd/recoverd/deploy ./recovery ./recovery/regular ./recovery/statusapi ./recovery/catalog/snapshot/archive ./shards/provider ./syncer/store/fs \
+		-run 'TestSecurity|TestIntruder|TestForbidden' -count=1 -v -timeout 5m
+	$(LINT) run --enable-only staticcheck,gosec ./...
+	$(GO) mod verify
 
 evidence: ## all proofs in their quick form, onto recovery/sim/RELIABILITY.md; under 30 minutes, as root for power and full disks
 	$(GO) test ./recovery/sim/evidence -run 'TestCollect' -count=1 -v -timeout 60m -collect recovery/sim/RELIABILITY.md

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 
@@ -122,7 +123,7 @@ func setFlag(flags *pflag.FlagSet, f *pflag.Flag, where string, values []string)
 	return nil
 }
 
-// byteSize is a flag in bytes: 1048576, 64MiB, 1GB.
+// byteSize is a flag in bytes: 1048576, 64MiB, 1GB; none is larger than an int64.
 type byteSize uint64
 
 // String is exact: what it says is read again.
@@ -140,7 +141,7 @@ func (b *byteSize) Type() string { return "size" }
 // Set reads a number with an optional unit.
 func (b *byteSize) Set(text string) error {
 	n, err := humanize.ParseBytes(text)
-	if err != nil {
+	if err != nil || n > math.MaxInt64 {
 		return fmt.Errorf("%q is not a size such as 1048576, 64MiB or 1GB", text)
 	}
 	*b = byteSize(n)

@@ -78,7 +78,7 @@ func TestServersDebianPackage(t *testing.T) {
 	}
 	for _, path := range []string{
 		"usr/share/man/man1/recoverd.1.gz", "usr/share/man/man1/recoverd-run.1.gz", "usr/share/bash-completion/completions/recoverd",
-		"usr/share/zsh/vendor-completions/_recoverd", "usr/share/fish/vendor_completions.d/recoverd.fish",
+		"usr/share/zsh/vendor-completions/_recoverd", "usr/share/fish/vendor_completions.d/recoverd.fish", "usr/share/doc/recoverd/LICENSES.txt",
 	} {
 		if info, err := os.Stat(filepath.Join(root, path)); err != nil || info.Size() == 0 || info.Mode().Perm() != 0o644 {
 			t.Errorf("%s: %v, %v", path, info, err)

@@ -37,6 +37,7 @@ make crash KILLS=500
 make power CUTS=20
 make faults FAULTS=full
 make corruption CORRUPTIONS=3000 ROTTEN=1000
+make security
 go test ./checkpoint/... ./recovery/... ./shards/... ./syncer/... -count=1
 make fuzz FUZZTIME=3s
 `), "\n")

@@ -28,6 +28,7 @@ go test ./cmd/recoverd -run '^TestManPagesAndCompletions$' -count=1 -docs-out "$
 gzip -9n "$stage"/man/*.1
 mkdir "$stage/doc"
 cp README.md $here/OPERATIONS.md $here/prometheus/recoverd.rules.yml $here/grafana/recoverd.json "$stage/doc"
+go test ./cmd/recoverd/deploy -run '^TestSecurityLicences$' -count=1 -licences-out "$stage/doc/LICENSES.txt" >/dev/null
 cp $here/systemd/recoverd.service $here/package/recoverd.yaml $here/package/postinst $here/package/prerm "$stage"
 chmod -R u=rwX,go=rX "$stage"
 
