@@ -316,3 +316,37 @@ func (s *peerScene) judge(r peerRequest, answer *http.Response, body string, fai
 		fail("other bytes than asked for")
 	}
 }
+
+// What has the name of a snapshot and is no file of ours is not served, and holds up
+// nobody who asks for it or for the list.
+func TestSecurityHostileSnapshots(t *testing.T) {
+	s := newPeerScene(t)
+	tried := 0
+	var wrong []string
+	for i, in := range intruders() {
+		if in.root && os.Geteuid() != 0 {
+			continue
+		}
+		name := fmt.Sprintf("full-%d-0123456789abcdef.rsnap", 100+i)
+		if err := in.put(s.path("snapshots/"+name), s.dir); err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range []peerRequest{
+			{name: in.name, raw: ask("GET /snapshots/"+name, peerHost, ""), code: 404},
+			{name: "list with " + in.name, raw: ask("GET /snapshots", peerHost, ""), code: 200},
+			{name: "good one beside " + in.name, raw: ask("GET /snapshots/"+s.snapshot, peerHost, ""), code: 200},
+		} {
+			tried++
+			synctest.Test(t, func(*testing.T) {
+				s.sends(r, func(format string, args ...any) { wrong = append(wrong, r.name+": "+fmt.Sprintf(format, args...)) })
+			})
+		}
+		if out, _, code := line(t, "snapshot", "list", "--dir", s.path("snapshots")); code != 0 && code != exitFailure || strings.Contains(out, secretText) {
+			t.Errorf("list with %s: exit code %d: %s", in.name, code, out)
+		}
+	}
+	for _, text := range wrong {
+		t.Error(text)
+	}
+	evidence.Record(t, evidence.Entry{Layer: "security", What: "hostile contents of a directory of snapshots, asked of serve", Tried: uint64(tried), Unit: "requests", Violations: uint64(len(wrong))})
+}

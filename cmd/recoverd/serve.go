@@ -38,7 +38,9 @@ and for the snapshots of a directory (of a daemon: <state-dir>/catalog):
   /snapshots            their list, with a digest of every 4 MiB
   /snapshots/<file>     one file
 
-Both are only read; a daemon may be filling them. For another node:
+Both are only read; a daemon may be filling them. An address of this machine alone
+answers to the name localhost and to IP addresses, and to no page of another origin;
+a proxy in front of it has to send such a Host. For another node:
 --peer http://this-host:8080/{shard}/{id} --snapshot-peer http://this-host:8080`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

@@ -102,15 +102,16 @@ func (a *Archive) OpenFile(ctx context.Context, f File) (*HeldFile, error) {
 	return &HeldFile{File: file, lock: lock}, nil
 }
 
-// openFile opens a file of a snapshot. What is no regular file is none: it is not
-// listed either.
+// openFile opens a file of a snapshot. What is no regular file is none, and no link is
+// followed: neither is listed.
 func openFile(path string) (*os.File, error) {
+	info, err := os.Lstat(path)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && !info.Mode().IsRegular() {
+		return nil, ErrGone
+	}
 	f, _, err := regular.Open(path)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		err = ErrGone
-	case errors.Is(err, regular.ErrNot):
-		err = fmt.Errorf("%w: %w", ErrGone, err)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, regular.ErrNot) { // since then
+		return nil, ErrGone
 	}
 	return f, err
 }
