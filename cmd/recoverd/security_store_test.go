@@ -312,3 +312,67 @@ func TestSecurityNamesSteerNoTerminal(t *testing.T) {
 	}
 	evidence.Record(t, evidence.Entry{Layer: "security", What: "names and arguments that would steer a terminal", Tried: uint64(said), Unit: "lines", Violations: failed(t)})
 }
+
+// A daemon whose store has intruders in its pieces' places goes on with all the rest: a
+// repair replaces files with other bytes, and what is no file is told for each blob, left
+// alone, and holds up nothing.
+func TestSecurityDaemonOverAHostileStore(t *testing.T) {
+	f := newFleet(t, 60, 600)
+	must(t, f.run("--exit-when-complete")...)
+	outside := f.path("outside")
+	if err := errorsOf(os.Mkdir(outside, 0o755), os.WriteFile(outside+"/secret", []byte(secretText), 0o640), os.RemoveAll(f.path("state"))); err != nil {
+		t.Fatal(err)
+	}
+	irregular, i := map[string]string{}, 0 // by id
+	for name := range pieces(t, f.path("source")) {
+		if i == len(intruders()) {
+			break
+		}
+		in := intruders()[i]
+		i++
+		path := filepath.Join(f.path("node"), name)
+		if in.root && os.Geteuid() != 0 || in.name == "sparse file" {
+			continue
+		}
+		if err := errorsOf(os.Remove(path), in.put(path, outside)); err != nil {
+			t.Fatal(err)
+		}
+		if in.says != "" {
+			irregular[filepath.Base(name)] = in.says
+		}
+	}
+	p := start(t, f.run()...)
+	until(t, "only what is no file is left", func() bool {
+		doc, ok := status(t, f.path("state"))
+		return p.hasEnded() || ok && int(doc.Unsettled.Total) == len(irregular) && doc.Phase != "loading" && doc.Phase != "scanning"
+	})
+	invoke(t, f.verify("--repair", "--state-dir", f.path("state"))...)
+	until(t, "what has other bytes is replaced", func() bool {
+		stdout, _, _ := invoke(t, f.verify()...)
+		wrong, _ := found(t, stdout)
+		return p.hasEnded() || len(wrong) == len(irregular)
+	})
+	list := f.tells([]string{"unsettled", "list"})
+	for id, says := range irregular {
+		_, rest, found := strings.Cut(list, id)
+		if told := strings.SplitN(rest, "\n", 3); !found || !strings.Contains(told[1], says) {
+			t.Errorf("%s is a %s, and the list says %q", id, says, told)
+		}
+	}
+	p.signal(unix.SIGTERM)
+	p.wait()
+	for id := range irregular { // so that the rest can be compared
+		for shard := range totalShards {
+			if err := os.RemoveAll(f.path(fmt.Sprintf("node/%d/%s", shard, id))); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if got, want := len(pieces(t, f.path("node"))), len(pieces(t, f.path("source"))); got != want-len(irregular) {
+		t.Errorf("%d pieces are stored, want %d", got, want-len(irregular))
+	}
+	if text, err := os.ReadFile(outside + "/secret"); err != nil || string(text) != secretText {
+		t.Errorf("what is outside was changed: %q, %v", text, err)
+	}
+	evidence.Record(t, evidence.Entry{Layer: "security", What: "a daemon over a store with hostile contents", Tried: uint64(i), Unit: "pieces", Violations: failed(t)})
+}
