@@ -1,6 +1,7 @@
 package erasure
 
 import (
+	"cmp"
 	"context"
 	"flag"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -31,7 +33,8 @@ const (
 
 // One missing piece of 10-of-14, pieces of 1 MiB, over HTTP on loopback: the rebuild,
 // written to a file and verified, against fetching and hashing ten pieces with the same
-// pool at the same time. Rounds alternate; the medians are compared.
+// pool at the same time. They alternate, blob by blob. On a machine that others use the
+// wall clock measures them too; the CPU time does not, nor how well it overlaps.
 func TestMeasureRebuild(t *testing.T) {
 	if !*measure {
 		t.Skip("only with -measure")
@@ -44,27 +47,52 @@ func TestMeasureRebuild(t *testing.T) {
 		f.serve(t, blobs[i])
 	}
 	dir := t.TempDir()
-	var alone, rebuilt []time.Duration
+	var alone, rebuilt spent
 	for round := range measureRounds + 1 {
 		runtime.GC()
-		var a, b time.Duration
 		for i, s := range blobs { // in turn, so that both see the same machine
-			began := time.Now()
-			f.fetchAlone(t, s)
-			a += time.Since(began)
-			began = time.Now()
-			f.rebuildInto(t, s, filepath.Join(dir, fmt.Sprintf("%d-%d", round, i)))
-			b += time.Since(began)
-		}
-		if round > 0 { // the first warms up
-			alone, rebuilt = append(alone, a), append(rebuilt, b)
+			path := filepath.Join(dir, fmt.Sprintf("%d-%d", round, i))
+			a, b := spend(t, func() { f.fetchAlone(t, s) }), spend(t, func() { f.rebuildInto(t, s, path) })
+			if round > 0 { // the first warms up
+				alone, rebuilt = append(alone, a), append(rebuilt, b)
+			}
 		}
 	}
-	slices.Sort(alone)
-	slices.Sort(rebuilt)
-	a, b := alone[measureRounds/2], rebuilt[measureRounds/2]
-	t.Logf("one missing piece of %v, 1 MiB pieces, medians of %d rounds of %d blobs: rebuilt in %v a blob, ten pieces fetched and hashed alone in %v: %.2f times (wanted: at most 1.3)",
-		code, measureRounds, measureBlobs, (b / measureBlobs).Round(10*time.Microsecond), (a / measureBlobs).Round(10*time.Microsecond), b.Seconds()/a.Seconds())
+	t.Logf("one missing piece of %v, 1 MiB pieces, %d times: rebuilt against ten pieces fetched and hashed alone (wanted: at most 1.3)", code, len(rebuilt))
+	for _, m := range []struct {
+		what    string
+		percent int
+		of      func(cost) time.Duration
+	}{{"wall, median", 50, cost.Wall}, {"wall, the best tenth", 10, cost.Wall}, {"CPU, median, the server's too", 50, cost.CPU}} {
+		a, b := alone.at(m.percent, m.of), rebuilt.at(m.percent, m.of)
+		t.Logf("%s: %v against %v: %.2f times", m.what, b.Round(10*time.Microsecond), a.Round(10*time.Microsecond), b.Seconds()/a.Seconds())
+	}
+}
+
+// cost is what something took; CPU is the user and system time of the process.
+type cost struct{ wall, cpu time.Duration }
+
+func (c cost) Wall() time.Duration { return c.wall }
+func (c cost) CPU() time.Duration  { return c.cpu }
+
+type spent []cost
+
+// at returns what so many percent of them took at most.
+func (s spent) at(percent int, of func(cost) time.Duration) time.Duration {
+	slices.SortFunc(s, func(a, b cost) int { return cmp.Compare(of(a), of(b)) })
+	return of(s[len(s)*percent/100])
+}
+
+func spend(t *testing.T, on func()) cost {
+	t.Helper()
+	cpu := func() time.Duration {
+		var u syscall.Rusage
+		must(t, syscall.Getrusage(syscall.RUSAGE_SELF, &u))
+		return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+	}
+	used, began := cpu(), time.Now()
+	on()
+	return cost{time.Since(began), cpu() - used}
 }
 
 // servedFleet is an HTTP server for each shard but the first.
