@@ -95,7 +95,7 @@ func openFile(ctx context.Context, cfg *runConfig) (*fileCatalog, error) {
 	if _, bolt := content.(*boltdb.Reader); bolt {
 		open = boltdb.Open
 	}
-	f, err := open(catalog.FileConfig{Path: cfg.Catalog, Accept: accept})
+	f, err := open(catalog.FileConfig{Path: cfg.Catalog, Accept: accept, WatchAfter: watchAfter})
 	if err != nil {
 		return nil, err
 	}

@@ -64,7 +64,7 @@ func (n *node) openOwnership(ctx context.Context) error {
 	if isServed(n.cfg.Ownership) {
 		n.ownership, err = closedLater(n, httpprovider.Open, n.cfg.ownershipURL())
 	} else {
-		n.ownership, err = closedLater(n, file.Open, file.Config{Path: n.cfg.Ownership})
+		n.ownership, err = closedLater(n, file.Open, file.Config{Path: n.cfg.Ownership, WatchAfter: watchAfter})
 	}
 	return withCode(exitConfig, err)
 }

@@ -45,6 +45,10 @@ type node struct {
 	closers    []io.Closer // closed last to first
 }
 
+// watchAfter is when the directories of the catalog and the ownership are watched: a
+// run that finds all there ends before, and need not wait for the kernel to let go.
+const watchAfter = 250 * time.Millisecond
+
 func wire(ctx context.Context, cfg *runConfig, log zerolog.Logger, level *logLevel) (_ *node, err error) {
 	n := &node{cfg: cfg, log: log, level: level}
 	n.warnFiles()

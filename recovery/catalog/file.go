@@ -21,6 +21,11 @@ type FileConfig struct {
 	// directory changes, which network file systems and links do not tell;
 	// default 15 s.
 	PollInterval time.Duration
+	// WatchAfter is how long after NewFile the directory is watched at the earliest; what
+	// changes before is seen then. Default 0: from the beginning, or NewFile fails. To
+	// close a watch takes the kernel about 10 ms, which a process that ends at once can
+	// do without.
+	WatchAfter time.Duration
 	// Accept looks at a file that is proven whole before it replaces the pinned
 	// one, and returns an error that wraps recovery.ErrMisconfigured to refuse it;
 	// nil: all are accepted. The first file is not looked at: whoever makes the
@@ -48,6 +53,8 @@ func (c FileConfig) Validate() error {
 		return errors.New("catalog: the file has no path")
 	case c.PollInterval < 0:
 		return fmt.Errorf("catalog: poll interval %v is negative", c.PollInterval)
+	case c.WatchAfter < 0:
+		return fmt.Errorf("catalog: the watch begins after %v, which is negative", c.WatchAfter)
 	}
 	return nil
 }
@@ -86,7 +93,7 @@ func NewFile(cfg FileConfig) (*File, error) {
 		return nil, err
 	}
 	cfg = cfg.withDefaults()
-	w, err := newWatcher(cfg.Path, cfg.PollInterval)
+	w, err := newWatcher(cfg)
 	if err != nil {
 		return nil, fmt.Errorf("watch catalog: %w", err)
 	}

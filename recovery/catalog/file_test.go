@@ -252,10 +252,35 @@ func TestFileBehindALink(t *testing.T) {
 	}
 }
 
+// TestFileWatchedLater: a watch that begins later misses nothing, neither before nor
+// after it begins.
+func TestFileWatchedLater(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "catalog.rsnap")
+	catalogtest.WriteSnapshot(t, path, catalogtest.NewState(3, 5))
+	f, err := catalog.NewFile(catalog.FileConfig{Path: path, PollInterval: time.Hour, WatchAfter: 5 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	mustPin(t, f)
+	for position := range uint64(5) {
+		woken := make(chan error, 1)
+		go func() { woken <- f.Changed(t.Context()) }()
+		want := catalogtest.WriteSnapshot(t, path, catalogtest.NewState(3, 6+position))
+		if err := <-woken; err != nil {
+			t.Fatal(err)
+		}
+		if tip := mustPin(t, f); tip.Bound != want {
+			t.Errorf("pinned %v, want %v", tip.Bound, want)
+		}
+	}
+}
+
 func TestFileConfig(t *testing.T) {
 	dir := t.TempDir()
 	for name, c := range map[string]catalog.FileConfig{
 		"no path": {}, "interval": {Path: filepath.Join(dir, "x"), PollInterval: -1}, "no directory": {Path: filepath.Join(dir, "no", "x")},
+		"none to watch": {Path: filepath.Join(dir, "no", "x"), WatchAfter: 1}, "watch": {Path: filepath.Join(dir, "x"), WatchAfter: -1},
 	} {
 		if f, err := catalog.NewFile(c); err == nil {
 			t.Errorf("%s: accepted", name)

@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"errors"
+	"os"
 	"path/filepath"
 	"sync"
 	"time"
@@ -14,7 +15,8 @@ import (
 // rename replaces the file, and with it a watch on it. It wakes too often
 // rather than too rarely; who is woken looks.
 type watcher struct {
-	fs   *fsnotify.Watcher
+	dir  string
+	fs   *fsnotify.Watcher // nil until there is one; the goroutine's
 	stop chan struct{}
 	done sync.WaitGroup
 
@@ -22,17 +24,30 @@ type watcher struct {
 	wake chan struct{} // closed and replaced to wake everyone
 }
 
-func newWatcher(path string, every time.Duration) (*watcher, error) {
-	fs, err := fsnotify.NewWatcher()
-	if err != nil {
+func newWatcher(cfg FileConfig) (*watcher, error) {
+	w := &watcher{dir: filepath.Dir(cfg.Path), stop: make(chan struct{}), wake: make(chan struct{})}
+	if cfg.WatchAfter > 0 {
+		if _, err := os.Stat(w.dir); err != nil {
+			return nil, err
+		}
+	} else if err := w.arm(); err != nil {
 		return nil, err
 	}
-	if err := fs.Add(filepath.Dir(path)); err != nil {
-		return nil, errors.Join(err, fs.Close())
-	}
-	w := &watcher{fs: fs, stop: make(chan struct{}), wake: make(chan struct{})}
-	w.done.Go(func() { w.run(every) })
+	w.done.Go(func() { w.run(cfg.PollInterval, cfg.WatchAfter) })
 	return w, nil
+}
+
+// arm begins to watch the directory.
+func (w *watcher) arm() error {
+	fs, err := fsnotify.NewWatcher()
+	if err != nil {
+		return err
+	}
+	if err := fs.Add(w.dir); err != nil {
+		return errors.Join(err, fs.Close())
+	}
+	w.fs = fs
+	return nil
 }
 
 // Close ends the watch, wakes everyone, and waits for the goroutine.
@@ -40,6 +55,9 @@ func (w *watcher) Close() error {
 	close(w.stop)
 	w.done.Wait()
 	w.broadcast()
+	if w.fs == nil {
+		return nil
+	}
 	return w.fs.Close()
 }
 
@@ -57,16 +75,31 @@ func (w *watcher) broadcast() {
 	w.wake = make(chan struct{})
 }
 
-func (w *watcher) run(every time.Duration) {
+// run watches from after on, or from when a watch can be had. Until then the
+// interval is all there is.
+func (w *watcher) run(every, after time.Duration) {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
+	var begin <-chan time.Time
+	if w.fs == nil {
+		begin = time.After(after)
+	}
 	for {
+		var events chan fsnotify.Event
+		var lost chan error
+		if w.fs != nil {
+			events, lost = w.fs.Events, w.fs.Errors
+		}
 		select {
 		case <-w.stop:
 			return
+		case <-begin:
+			if begin = nil; w.arm() != nil {
+				begin = time.After(every)
+			}
 		case <-tick.C:
-		case <-w.fs.Events:
-		case _, open := <-w.fs.Errors: // events were lost: look
+		case <-events:
+		case _, open := <-lost: // events were: look
 			if !open {
 				return
 			}

@@ -38,7 +38,9 @@ type source struct {
 	wrong  func(string, error) // a peer's bytes failed
 
 	mu       sync.Mutex
-	changed  sync.Cond
+	room     sync.Cond // where the writer waits
+	more     sync.Cond // where the reader waits
+	needs    int64     // the offset up to which it waits for bytes; 0: for none
 	judge    *judge
 	peer     string
 	ring     *ring             // bytes from read to taken; nil: none yet
@@ -61,7 +63,7 @@ var (
 
 func newSource(m *Manifest, index int, rings *sync.Pool) *source {
 	s := &source{rings: rings, index: index, size: m.PieceSize(), judge: newJudge(m.PieceSize(), m.Pieces[index])}
-	s.changed.L = &s.mu
+	s.room.L, s.more.L = &s.mu, &s.mu
 	return s
 }
 
@@ -107,17 +109,25 @@ func (s *source) compare(p []byte) error {
 	s.judge.hash.Write(p)
 	s.written += int64(len(p))
 	if s.written == s.taken && s.judge.sum() != s.prefix {
-		s.err = errTainted
-		s.changed.Broadcast()
-		return s.err
+		return s.fail(errTainted)
 	}
 	return nil
 }
 
-// keep puts the first bytes into the window, after waiting for room.
+// fail ends the source. The lock is held.
+func (s *source) fail(err error) error {
+	s.err = err
+	s.room.Signal()
+	s.more.Signal()
+	return err
+}
+
+// keep puts the first bytes into the window, after waiting for room. The lock is held,
+// but not while bytes are moved and hashed: nobody else writes, and nobody reads what
+// is not taken yet.
 func (s *source) keep(p []byte) []byte {
 	for s.taken-s.read == window && s.err == nil {
-		s.changed.Wait()
+		s.room.Wait()
 	}
 	if s.err != nil {
 		return nil
@@ -127,14 +137,18 @@ func (s *source) keep(p []byte) []byte {
 	}
 	at := s.taken % window
 	p = p[:min(int64(len(p)), window-(s.taken-s.read), window-at, s.size-s.written)]
+	s.mu.Unlock()
 	copy(s.ring[at:], p)
 	s.judge.hash.Write(p)
+	s.mu.Lock()
 	s.written += int64(len(p))
 	s.taken = s.written
 	if !s.whole() && s.taken-s.read == window {
 		s.begin()
 	}
-	s.changed.Broadcast()
+	if s.needs > 0 && s.taken >= s.needs {
+		s.more.Signal()
+	}
 	return p
 }
 
@@ -156,9 +170,7 @@ func (s *source) Reset() error {
 	case s.read+s.lent == 0: // nobody has seen anything
 		s.taken = 0
 	case s.failed:
-		s.err = errTainted
-		s.changed.Broadcast()
-		return s.err
+		return s.fail(errTainted)
 	case s.written >= s.taken:
 		s.prefix = s.judge.sum()
 	}
@@ -236,10 +248,10 @@ func (s *source) end(err error) (early bool) {
 	case err == nil:
 		s.verified = true
 		s.begin()
+		s.more.Signal()
 	case s.err == nil && !s.verified:
-		s.err = err
+		_ = s.fail(err) // which its reader is told
 	}
-	s.changed.Broadcast()
 	return early
 }
 
@@ -250,8 +262,10 @@ func (s *source) next(n int) ([]byte, error) {
 	defer s.mu.Unlock()
 	s.giveBack()
 	for s.err == nil && (s.taken-s.read < int64(n) || s.whole() && !s.verified) {
-		s.changed.Wait()
+		s.needs = s.read + int64(n)
+		s.more.Wait()
 	}
+	s.needs = 0
 	if s.err != nil {
 		return nil, s.err
 	}
@@ -265,7 +279,7 @@ func (s *source) giveBack() {
 	if s.lent > 0 {
 		s.read += s.lent
 		s.lent = 0
-		s.changed.Broadcast()
+		s.room.Signal()
 	}
 }
 
@@ -276,7 +290,7 @@ func (s *source) Read([]byte) (int, error) {
 	defer s.mu.Unlock()
 	s.giveBack()
 	for !s.verified && s.err == nil {
-		s.changed.Wait()
+		s.more.Wait()
 	}
 	switch {
 	case s.err != nil:

@@ -23,6 +23,10 @@ type Config struct {
 	// default 30 s. Notifications get lost: on network file systems, when the
 	// kernel's queue overflows, where a link leads to another directory.
 	Reread time.Duration
+	// WatchAfter is how long after Open the directory is watched at the earliest; what
+	// changes before is seen then. Default 0: from the beginning. To close a watch takes
+	// the kernel about 10 ms, which a process that ends at once can do without.
+	WatchAfter time.Duration
 	// Now is asked for Status.Loaded only; default time.Now.
 	Now func() time.Time
 }
@@ -50,6 +54,8 @@ func (c Config) Validate() error {
 		return fmt.Errorf("%w: debounce is %v", ErrConfig, c.Debounce)
 	case c.Reread < 0:
 		return fmt.Errorf("%w: reread is %v", ErrConfig, c.Reread)
+	case c.WatchAfter < 0:
+		return fmt.Errorf("%w: the watch begins after %v", ErrConfig, c.WatchAfter)
 	}
 	return nil
 }

@@ -254,6 +254,26 @@ func TestLostNotifications(t *testing.T) {
 	until(t, p, 8)
 }
 
+// A watch that begins later sees what changed before it, and after.
+func TestWatchAfter(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "ownership.yaml")
+	write(t, path, doc(1))
+	idle := open(t, file.Config{Path: path, Reread: never, WatchAfter: never})
+	until(t, idle, 1)
+	if idle.Status().Watching {
+		t.Error("it watches from the beginning")
+	}
+
+	p := open(t, file.Config{Path: path, Debounce: time.Millisecond, Reread: never, WatchAfter: 5 * time.Millisecond})
+	for epoch := range uint32(3) {
+		renameOver(t, path, doc(int(epoch)+2))
+		until(t, p, epoch+2)
+		if !p.Status().Watching {
+			t.Error("what changed was seen without a watch")
+		}
+	}
+}
+
 func TestLoad(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "ownership.yaml")
@@ -300,6 +320,7 @@ func TestConfig(t *testing.T) {
 		"no path":           {},
 		"negative debounce": {Path: "x", Debounce: -1},
 		"negative reread":   {Path: "x", Reread: -1},
+		"negative watch":    {Path: "x", WatchAfter: -1},
 	} {
 		if p, err := file.Open(c); !errors.Is(err, file.ErrConfig) {
 			t.Errorf("%s: got %v, %v, want ErrConfig", name, p, err)

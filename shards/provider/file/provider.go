@@ -22,7 +22,7 @@ type Provider struct {
 type Status struct {
 	Path string
 	// Watching: changes are noticed at once. Otherwise the directory could not be
-	// watched, and they are noticed within Config.Reread.
+	// watched, or is not yet, and they are noticed within Config.Reread.
 	Watching bool
 	provider.Status
 }
@@ -42,7 +42,11 @@ func Open(c Config) (*Provider, error) {
 		done:   make(chan struct{}),
 	}
 	w := &watch{dir: c.dir()}
-	p.look(w)
+	if c.WatchAfter > 0 {
+		p.read()
+	} else {
+		p.look(w)
+	}
 	go p.follow(ctx, w)
 	return p, nil
 }
@@ -69,18 +73,27 @@ func (p *Provider) Close() error {
 func (p *Provider) follow(ctx context.Context, w *watch) {
 	defer close(p.done)
 	defer w.close()
+	reread := p.config.Reread
+	if p.config.WatchAfter > 0 {
+		reread = min(reread, p.config.WatchAfter)
+	}
 	for {
-		t := trigger{debounce: p.config.Debounce, reread: p.config.Reread, events: w.events(), errors: w.errors()}
+		t := trigger{debounce: p.config.Debounce, reread: reread, events: w.events(), errors: w.errors()}
 		if t.wait(ctx) != nil {
 			return
 		}
 		p.look(w)
+		reread = p.config.Reread
 	}
 }
 
 // look watches first and reads second, so that no change falls in between.
 func (p *Provider) look(w *watch) {
 	p.watching.Store(w.arm() == nil)
+	p.read()
+}
+
+func (p *Provider) read() {
 	data, err := read(p.config.Path)
 	if err != nil {
 		p.ledger.Trouble(err)

@@ -51,6 +51,11 @@ func (d *shardDir) clean(ctx context.Context) error {
 	return nil
 }
 
+// leftoverBuffer is the size in bytes of the buffer that a shard's temporary files are
+// listed with. There are few or none; a large one for each of many shards would cost
+// more than the rest of Prepare.
+const leftoverBuffer = 4 << 10
+
 // removeTemps removes what an earlier process was writing. The root is locked, so
 // no other is at it. What is no regular file is somebody else's and stays.
 func removeTemps(ctx context.Context, root *os.Root) error {
@@ -62,7 +67,7 @@ func removeTemps(ctx context.Context, root *os.Root) error {
 		return fmt.Errorf("look for leftovers: %w", err)
 	}
 	var names []string
-	err = readEntries(ctx, dir, make([]byte, direntBuffer), func(name []byte, kind uint8) error {
+	err = readEntries(ctx, dir, make([]byte, leftoverBuffer), func(name []byte, kind uint8) error {
 		if !isTemp(string(name)) {
 			return nil
 		}
