@@ -58,7 +58,7 @@ type counted struct {
 	asked map[string]int
 }
 
-// gauge counts the bodies that are open, of all peers.
+// gauge counts the bodies of pieces that are open, of all peers.
 type gauge struct{ now, most atomic.Int64 }
 
 func (g *gauge) add(n int64) {
@@ -91,7 +91,7 @@ func (c *counted) Get(ctx context.Context, p syncer.Piece, from peer.Resume) (pe
 	c.asked[what]++
 	c.mu.Unlock()
 	body, err := c.Peer.Get(ctx, p, from)
-	if err == nil {
+	if err == nil && !p.Manifest { // of which each rebuild reads one before it waits for streams
 		c.open.add(1)
 		body.ReadCloser = &gauged{ReadCloser: body.ReadCloser, open: c.open}
 	}
