@@ -23,6 +23,10 @@ counted, by merging the catalog with the store's listings. Nothing is changed, l
 or asked of peers, and a daemon may be running: then it is as of its last save. A
 catalog that follows events is taken from its newest snapshots.
 
+Of a striped blob the missing pieces of the owned shards and the manifest are counted.
+Where the store has no manifest at all that says how many pieces rebuild a blob,
+their sizes are between two bounds.
+
 What a run cannot fetch, or finds different once it looks, is not foreseen.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -89,11 +93,11 @@ type planCounts struct {
 	Certified tally `json:"certified"`
 	// Covered were settled by passes that are finished, Passed by the one that goes
 	// on: neither is looked at again.
-	Covered tally `json:"covered"`
-	Passed  tally `json:"passed"`
-	Expired tally `json:"expired"`
-	Stored  tally `json:"stored"` // looked at, and there already
-	Fetch   tally `json:"fetch"`
+	Covered tally      `json:"covered"`
+	Passed  tally      `json:"passed"`
+	Expired tally      `json:"expired"`
+	Stored  tally      `json:"stored"` // looked at, and there already
+	Fetch   fetchTally `json:"fetch"`
 }
 
 func (p *runPlan) write(out io.Writer) error {

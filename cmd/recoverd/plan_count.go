@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"sync/atomic"
 
 	"github.com/recoverd/recoverd/recovery"
@@ -53,9 +54,11 @@ const planRows = 4_096
 type counting struct {
 	look   *look
 	stored *storefs.Inventory // nil: there is no store yet
+	pieces *pieceLook         // nil: nothing is striped
 	counts *planCounts
 	batch  []recovery.Row
-	found  int // unsettled blobs that are still certified
+	redo   []recovery.Row // listed to be replaced: what is stored of them counts for nothing
+	found  int            // unsettled blobs that are still certified
 }
 
 func (p *runPlan) count(ctx context.Context, cfg *runConfig, r *reading, l *look, stderr io.Writer) error {
@@ -63,14 +66,19 @@ func (p *runPlan) count(ctx context.Context, cfg *runConfig, r *reading, l *look
 	if err != nil {
 		return withCode(exitConfig, err)
 	}
-	inventory, closer, err := openInventory(ctx, cfg, r.tip.Network, p.Ownership)
+	inventory, reader, err := openInventory(ctx, cfg, r.tip.Network, p.Ownership)
 	if err != nil {
 		return err
 	}
-	if closer != nil {
-		defer func() { _ = closer.Close() }() // only read
+	if reader != nil {
+		defer func() { _ = reader.Close() }() // only read
 	}
 	c := counting{look: l, stored: inventory, counts: &planCounts{}, batch: make([]recovery.Row, 0, planRows)}
+	if placement == shards.Striped {
+		if c.pieces, err = newPieceLook(reader, r.tip.Network, p.Ownership); err != nil {
+			return err
+		}
+	}
 	var at atomic.Uint64 // the leading bytes of the last id
 	meter := startMeter(stderr, "plan", func() (float64, string) { return idShare(at.Load()), "of the catalog held against the store" })
 	defer meter.close()
@@ -89,12 +97,18 @@ func (p *runPlan) count(ctx context.Context, cfg *runConfig, r *reading, l *look
 	if err := c.flush(ctx); err != nil {
 		return err
 	}
+	if c.counts.Fetch.Pieces+c.counts.Fetch.Manifests > 0 {
+		c.counts.Fetch.Codes = c.pieces.codes
+	}
 	p.Counts, p.Gone = c.counts, len(l.listed)-c.found
 	return nil
 }
 
 func (c *counting) take(ctx context.Context, row recovery.Row) error {
 	c.counts.Certified.add(row.Size)
+	if err := c.pieces.sample(&row); err != nil {
+		return err
+	}
 	listed := c.look.listed[row.ID]
 	if listed != nil {
 		c.found++
@@ -107,12 +121,12 @@ func (c *counting) take(ctx context.Context, row recovery.Row) error {
 	case row.EndEpoch <= c.look.epoch:
 		c.counts.Expired.add(row.Size)
 	case listed != nil && listed.Replace: // what is stored of it counts for nothing
-		c.counts.Fetch.add(row.Size)
+		c.redo = append(c.redo, row)
 	default:
 		row.Stored = false
 		c.batch = append(c.batch, row)
 	}
-	if len(c.batch) == planRows {
+	if len(c.batch)+len(c.redo) == planRows {
 		return c.flush(ctx)
 	}
 	return nil
@@ -125,13 +139,35 @@ func (c *counting) flush(ctx context.Context) error {
 			return fmt.Errorf("look into the store: %w", err)
 		}
 	}
-	for i := range c.batch {
-		if c.batch[i].Stored {
-			c.counts.Stored.add(c.batch[i].Size)
-		} else {
-			c.counts.Fetch.add(c.batch[i].Size)
+	missing := slices.DeleteFunc(c.batch, func(row recovery.Row) bool {
+		if row.Stored {
+			c.counts.Stored.add(row.Size)
 		}
+		return row.Stored
+	})
+	err := c.fetch(ctx, missing)
+	c.batch, c.redo = c.batch[:0], c.redo[:0]
+	return err
+}
+
+// fetch counts what is to be fetched of rows that are not wholly stored, and of those
+// to be replaced.
+func (c *counting) fetch(ctx context.Context, missing []recovery.Row) error {
+	t := &c.counts.Fetch
+	if c.pieces == nil {
+		for _, rows := range [][]recovery.Row{missing, c.redo} {
+			for i := range rows {
+				t.addWhole(rows[i].Size)
+			}
+		}
+		return nil
 	}
-	c.batch = c.batch[:0]
-	return nil
+	lacks, err := c.pieces.missing(ctx, missing)
+	for i := range lacks {
+		err = firstError(err, c.pieces.add(t, &missing[i], lacks[i], false))
+	}
+	for i := range c.redo {
+		err = firstError(err, c.pieces.add(t, &c.redo[i], c.pieces.owned, true))
+	}
+	return err
 }

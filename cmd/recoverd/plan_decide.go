@@ -109,7 +109,7 @@ func previewStore(ctx context.Context, cfg *runConfig, req recovery.StoreRequest
 
 // openInventory tells which blobs are stored, without the store's lock; nil where there is
 // no store yet.
-func openInventory(ctx context.Context, cfg *runConfig, network string, own shards.Ownership) (*storefs.Inventory, io.Closer, error) {
+func openInventory(ctx context.Context, cfg *runConfig, network string, own shards.Ownership) (*storefs.Inventory, *storefs.Reader, error) {
 	reader, err := storefs.OpenReader(ctx, cfg.Store)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil, nil

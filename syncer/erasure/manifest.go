@@ -25,6 +25,9 @@ const (
 // MaxManifest is the size of the largest manifest, in bytes.
 const MaxManifest = headerSize + shards.MaxStriped*sha256.Size
 
+// ManifestSize is the size of the manifest of a blob of n pieces, in bytes.
+func ManifestSize(n int) int64 { return headerSize + int64(n)*sha256.Size }
+
 // Code is the shape of a code: any K of N pieces rebuild a blob.
 type Code struct{ K, N int }
 
