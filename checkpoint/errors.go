@@ -11,8 +11,9 @@ var (
 	// ErrLocked: another process holds the state directory. Nothing was read or
 	// changed. A command leaves with exit code 75.
 	ErrLocked = errors.New("checkpoint: another process uses the state directory")
-	// ErrCreate: the directory or a file in it could not be made. A command
-	// leaves with exit code 73.
+	// ErrCreate: the directory or a file in it could not be made, or not made
+	// durable. A command leaves with exit code 73 if the place cannot be written,
+	// and with 74 if the disk fails or is full.
 	ErrCreate = errors.New("checkpoint: cannot create state")
 	// ErrVersion: an intact copy was written in a format this program does not
 	// know. It was left untouched.

@@ -19,7 +19,7 @@ func Example() {
 
 	store, err := checkpoint.Open(checkpoint.Config{Dir: dir})
 	if err != nil {
-		log.Fatal(err) // ErrLocked: exit 75; ErrCreate: exit 73
+		log.Fatal(err) // ErrLocked: exit 75; ErrCreate: exit 73 or 74
 	}
 	_, report, err := store.Load()
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 
 	"go.etcd.io/bbolt"
+	"golang.org/x/sys/unix"
 )
 
 // fsys is how this package reads copies and changes the directory; only the lock
@@ -60,7 +61,7 @@ func syncDir(path string) error {
 func (f fsys) makeDir(dir string) error {
 	switch info, err := os.Stat(dir); {
 	case err == nil && !info.IsDir():
-		return &fs.PathError{Op: "mkdir", Path: dir, Err: errors.New("not a directory")}
+		return &fs.PathError{Op: "mkdir", Path: dir, Err: unix.ENOTDIR}
 	case err == nil:
 		return nil
 	case !errors.Is(err, fs.ErrNotExist):

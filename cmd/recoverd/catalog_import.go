@@ -96,7 +96,7 @@ func importCatalog(cmd *cobra.Command, cfg catalogImport) (result listing.Result
 	}
 	// What a killed import left; a living one holds its own (hazard 49).
 	if _, err := snapshot.RemoveLeftovers(filepath.Dir(cfg.Out)); err != nil {
-		return result, withCode(exitNoCreate, err)
+		return result, withCreateCode(err)
 	}
 	result, err = listing.Import(cmd.Context(), c)
 	return result, importCode(err)

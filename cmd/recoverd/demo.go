@@ -52,7 +52,7 @@ exactly 10 pieces each, while one peer lies about some of them.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			dir, err := os.MkdirTemp("", "recoverd-demo-")
 			if err != nil {
-				return withCode(exitNoCreate, err)
+				return withCreateCode(err)
 			}
 			d := &demo{dir: dir, out: cmd.OutOrStdout(), started: time.Now(), scene: hashedScene()}
 			if striped {

@@ -66,7 +66,7 @@ func catalogCode(err error) error {
 	case errors.Is(err, eventlog.ErrLocked):
 		return withCode(exitTryAgain, err)
 	case errors.Is(err, eventlog.ErrCreate):
-		return withCode(exitNoCreate, err)
+		return withCreateCode(err)
 	case errors.Is(err, eventlog.ErrFailed):
 		return withCode(exitHalted, err)
 	case errors.Is(err, recovery.ErrMisconfigured), errors.Is(err, eventlog.ErrVersion), errors.Is(err, eventlog.ErrUnfinished), errors.Is(err, eventlog.ErrPastStop):

@@ -1,9 +1,13 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+
+	"github.com/recoverd/recoverd/recovery/statusapi"
 )
 
 // Exit codes (DESIGN 9); most are those of sysexits.h. 2 is left to Go's runtime.
@@ -12,8 +16,8 @@ const (
 	exitFailure    = 1
 	exitIncomplete = 3  // all is settled but the ids listed
 	exitUsage      = 64 // the command line is wrong
-	exitNoCreate   = 73 // state cannot be created
-	exitHalted     = 74 // I/O: durability is in doubt
+	exitNoCreate   = 73 // what is to be written cannot be created: the place, or its permissions
+	exitHalted     = 74 // I/O: durability is in doubt, or a disk fails or is full
 	exitTryAgain   = 75 // locked by another process, or not ready
 	exitConfig     = 78 // configuration or facts contradict each other
 )
@@ -40,6 +44,22 @@ func withCode(code int, err error) error {
 		return nil
 	}
 	return &exitError{code: code, err: err}
+}
+
+// withCreateCode gives an error of making something its exit code: 73 for a place that
+// cannot be written. Whatever else fails is a disk that fails or is full, which is the
+// same trouble whether there is something to lose already or not (I12); bbolt's errors do
+// not say which call it was.
+func withCreateCode(err error) error {
+	for _, place := range []error{
+		unix.EACCES, unix.EPERM, unix.EROFS, unix.ENOENT, unix.ENOTDIR, unix.EISDIR, unix.EEXIST, unix.ELOOP, unix.ENAMETOOLONG,
+		statusapi.ErrSocket,
+	} {
+		if errors.Is(err, place) {
+			return withCode(exitNoCreate, err)
+		}
+	}
+	return withCode(exitHalted, err)
 }
 
 // noArgs and the like refuse arguments with the usage exit code.

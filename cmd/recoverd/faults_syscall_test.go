@@ -21,7 +21,8 @@ const (
 	unseen ending = iota
 	// halts: durability is in doubt, and it leaves with 74 (I12).
 	halts
-	// refuses: there is no state yet, or it cannot be read: it leaves with 73 or 74.
+	// refuses: there is no state yet, or it cannot be read: it leaves with 74 as well. It
+	// never came so far as to halt, and 73 is for a place that may not be written.
 	refuses
 	// waits: nothing is in doubt. It tries again, and either completes or says why not.
 	waits
@@ -229,7 +230,7 @@ func (tr *trial) meant(p *process, want ending, errno string) {
 	legal := map[ending][]int{
 		unseen: {exitOK}, waits: {exitOK},
 		// A fault of a later call may never come: then it completes.
-		halts: {exitHalted, exitOK}, refuses: {exitNoCreate, exitHalted, exitOK},
+		halts: {exitHalted, exitOK}, refuses: {exitHalted, exitOK},
 	}[want]
 	for _, l := range legal {
 		if code == l && (code == exitOK || strings.Contains(p.stderr.String(), text)) {

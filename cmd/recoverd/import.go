@@ -132,7 +132,7 @@ func importFiles(ctx context.Context, cfg importConfig) (importResult, error) {
 	}
 	draft, err := os.MkdirTemp(filepath.Dir(cfg.Out), ".import-")
 	if err != nil {
-		return result, withCode(exitNoCreate, err)
+		return result, withCreateCode(err)
 	}
 	defer func() { _ = os.RemoveAll(draft) }()
 	built := filepath.Join(draft, filepath.Base(cfg.Out))
@@ -143,7 +143,7 @@ func importFiles(ctx context.Context, cfg importConfig) (importResult, error) {
 		return result, err
 	}
 	if err := os.Rename(built, cfg.Out); err != nil {
-		return result, withCode(exitNoCreate, err)
+		return result, withCreateCode(err)
 	}
 	return result, syncDir(filepath.Dir(cfg.Out))
 }

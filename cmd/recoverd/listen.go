@@ -24,7 +24,7 @@ func (n *node) openServers(ctx context.Context) (err error) {
 	}
 	socket, err := statusapi.ListenUnix(ctx, statusapi.SocketPath(n.cfg.StateDir))
 	if err != nil {
-		return withCode(exitNoCreate, err)
+		return withCreateCode(err)
 	}
 	n.servers = append(n.servers, func(ctx context.Context) error { return api.Serve(ctx, socket) })
 	if n.cfg.Listen != "" {
@@ -83,7 +83,7 @@ func tokenCode(err error) error {
 	if errors.Is(err, statusapi.ErrToken) {
 		return withCode(exitConfig, err)
 	}
-	return withCode(exitNoCreate, err)
+	return withCreateCode(err)
 }
 
 func listenCode(flag string, err error) error {

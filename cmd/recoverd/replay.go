@@ -75,13 +75,13 @@ func takeWork(dir string) (work string, lock io.Closer, err error) {
 	work = filepath.Join(dir, workName)
 	f, err := os.OpenFile(work+".lock", os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
-		return "", nil, withCode(exitNoCreate, err)
+		return "", nil, withCreateCode(err)
 	}
 	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		return "", nil, errors.Join(withCode(exitTryAgain, fmt.Errorf("another process replays events in %s: %w", dir, err)), f.Close())
 	}
 	if err := errors.Join(os.RemoveAll(work), os.Mkdir(work, 0o700)); err != nil {
-		return "", nil, errors.Join(withCode(exitNoCreate, err), f.Close())
+		return "", nil, errors.Join(withCreateCode(err), f.Close())
 	}
 	return work, f, nil
 }

@@ -39,7 +39,7 @@ benchstat reads.`,
 			}
 			dir, err := os.MkdirTemp(cfg.Dir, ".snapshot-bench-")
 			if err != nil {
-				return withCode(exitNoCreate, err)
+				return withCreateCode(err)
 			}
 			defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 			cfg.Dir = dir

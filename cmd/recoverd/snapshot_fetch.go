@@ -42,7 +42,7 @@ there. Peers that contradict each other stop it: --digest says which one is mean
 			}
 			if where.dir != "" {
 				if err := os.MkdirAll(where.dir, 0o700); err != nil {
-					return withCode(exitNoCreate, err)
+					return withCreateCode(err)
 				}
 			}
 			if cfg.Archive, err = where.open(); err != nil {

@@ -134,7 +134,7 @@ func checkpointCode(err error) error {
 	case errors.Is(err, checkpoint.ErrLocked):
 		return withCode(exitTryAgain, err)
 	case errors.Is(err, checkpoint.ErrCreate):
-		return withCode(exitNoCreate, err)
+		return withCreateCode(err)
 	case errors.Is(err, checkpoint.ErrConfig), errors.Is(err, checkpoint.ErrVersion):
 		return withCode(exitConfig, err)
 	}

@@ -8,7 +8,8 @@ import (
 var (
 	// ErrLocked: another process uses the directory (exit code 75).
 	ErrLocked = errors.New("eventlog: locked by another process")
-	// ErrCreate: the directory, or something in it, cannot be made (exit code 73).
+	// ErrCreate: the directory, or something in it, cannot be made (exit code 73; 74
+	// where the disk fails or is full).
 	ErrCreate = errors.New("eventlog: cannot create state")
 	// ErrVersion: log.db is of a newer version of this program; it is left
 	// untouched.
