@@ -56,9 +56,7 @@ func newListCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "list CATALOG",
 		Short: "List the certified blobs of a catalog in id order",
-		Args: func(cmd *cobra.Command, args []string) error {
-			return withCode(exitUsage, cobra.ExactArgs(1)(cmd, args))
-		},
+		Args:  exactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			mark := recovery.Mark{}
 			if after != "" {

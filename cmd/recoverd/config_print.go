@@ -174,7 +174,7 @@ func newLogLevelCommand() *cobra.Command {
 its configuration changes. For good: --log-level of "recoverd run".
 
 Without a daemon nothing is changed (75).`,
-		Args: exactly(1),
+		Args: exactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if _, err := parseLevel(args[0]); err != nil {
 				return withCode(exitUsage, err)

@@ -30,6 +30,9 @@ func plainClient(keys *tls.Config) *http.Client {
 
 // peers asks each one for the same blob.
 func (d *doctor) peers(ctx context.Context) {
+	if d.cfg.Ownership == "" || len(d.cfg.Peers) == 0 {
+		return // that they are not given is among the problems already
+	}
 	piece, err := d.knownPiece(ctx)
 	if err != nil {
 		d.add("peers", verdictWarn, "not asked: "+err.Error(), "")

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"math"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
@@ -62,7 +63,23 @@ func withCreateCode(err error) error {
 	return withCode(exitHalted, err)
 }
 
-// noArgs and the like refuse arguments with the usage exit code.
-func noArgs(cmd *cobra.Command, args []string) error {
-	return withCode(exitUsage, cobra.NoArgs(cmd, args))
+// noArgs and the like refuse another number of arguments with the usage exit code.
+func noArgs(cmd *cobra.Command, args []string) error { return countArgs(cmd, args, 0, 0) }
+
+func exactArgs(n int) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error { return countArgs(cmd, args, n, n) }
+}
+
+func minArgs(n int) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error { return countArgs(cmd, args, n, math.MaxInt) }
+}
+
+func countArgs(cmd *cobra.Command, args []string, least, most int) error {
+	switch {
+	case len(args) > most:
+		return withCode(exitUsage, fmt.Errorf("%q is more than it takes: %s", args[most], cmd.UseLine()))
+	case len(args) < least:
+		return withCode(exitUsage, fmt.Errorf("something is missing: %s", cmd.UseLine()))
+	}
+	return nil
 }

@@ -43,7 +43,7 @@ Without a daemon, say what was saved, and with --catalog what that file says. Tr
 and the answers of peers are the running daemon's memory, and are not saved.
 
 ID is 64 hex digits or 43 characters of URL-safe base64.`,
-		Args: exactly(1),
+		Args: exactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ids, err := parseIDs(args)
 			if err != nil {

@@ -75,7 +75,10 @@ func (t *table) certified(e explanation) {
 	t.row("certified", "%s%s", text, at)
 	bytes := "size not known"
 	if r.Size != nil {
-		bytes = fmt.Sprintf("%s (%s bytes)", size(*r.Size), count(*r.Size))
+		bytes = size(*r.Size)
+		if *r.Size >= 1<<10 {
+			bytes += fmt.Sprintf(" (%s bytes)", count(*r.Size))
+		}
 	}
 	t.row("content", "%s, encoding %s", bytes, r.Encoding)
 }

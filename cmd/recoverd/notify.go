@@ -71,7 +71,7 @@ func (t *notifier) tellTrouble(s worker.Status) {
 	for what, text := range map[string]string{
 		"handing out blobs": s.Blocked,
 		"catalog":           t.node.catalog.view().Trouble,
-		"peers":             t.peerTrouble(s),
+		"peers":             poolTrouble(t.node.pool.Status()),
 	} {
 		switch {
 		case text == t.told[what]:
@@ -84,22 +84,26 @@ func (t *notifier) tellTrouble(s worker.Status) {
 	}
 }
 
-// peerTrouble names the peers that cannot be reached, and why; one whose error
-// only reads differently is not news.
-func (t *notifier) peerTrouble(s worker.Status) string {
-	if s.Peers.Reachable == s.Peers.Total {
-		return ""
-	}
-	var names []string
-	for _, p := range t.node.pool.Status() {
-		if p.State == peer.Unreachable {
-			names = append(names, p.Name)
+// poolTrouble names the peers that cannot be reached, and those that answer and do not
+// serve; one whose error only reads differently is not news.
+func poolTrouble(peers []peer.PeerStatus) string {
+	var away, fail []string
+	for _, p := range peers {
+		switch {
+		case p.State == peer.Unreachable:
+			away = append(away, p.Name)
+		case p.Why != asked: // resting, or asked one thing to see whether it serves again
+			fail = append(fail, p.Name)
 		}
 	}
-	if len(names) == 0 {
-		return ""
+	var parts []string
+	if len(away) > 0 {
+		parts = append(parts, "cannot be reached: "+strings.Join(away, ", "))
 	}
-	return "cannot be reached: " + strings.Join(names, ", ")
+	if len(fail) > 0 {
+		parts = append(parts, "answer with failures: "+strings.Join(fail, ", "))
+	}
+	return strings.Join(parts, "; ")
 }
 
 func (t *notifier) logProgress(s worker.Status) {

@@ -110,10 +110,3 @@ func parseIDs(args []string) ([]recovery.BlobID, error) {
 	}
 	return ids, nil
 }
-
-// exactly refuses another number of arguments with the usage exit code.
-func exactly(n int) cobra.PositionalArgs {
-	return func(cmd *cobra.Command, args []string) error {
-		return withCode(exitUsage, cobra.ExactArgs(n)(cmd, args))
-	}
-}

@@ -122,3 +122,26 @@ func TestPlanBoundsRebuilding(t *testing.T) {
 		t.Errorf("of another node:\n%s", text)
 	}
 }
+
+// A template that makes one URL of all pieces of a striped blob is refused at once: it
+// would be asked for ever, and blamed for what it answers.
+func TestStripedTemplatesTellPiecesApart(t *testing.T) {
+	f := newStripedFleet(t, 3, 100)
+	f.own("0-3")
+	for template, good := range map[string]bool{
+		"http://127.0.0.1:1/{shard}/{id}": true, "http://127.0.0.1:1/pieces/{piece}/{id}": true, "s3://bucket/{shard}/{id}": true,
+		"http://127.0.0.1:1/{id}": false, "http://127.0.0.1:1/{aa}/{id_base64url}": false, "s3://bucket/{id}": false,
+	} {
+		verbs := [][]string{{"config", "check"}, {"run"}}
+		if good {
+			verbs = verbs[:1] // which does not go on for ever
+		}
+		for _, verb := range verbs {
+			args := append(verb, f.args[1:]...)
+			out, stderr, code := invoke(t, append(args, "--peer", template, "--peer", "http://127.0.0.1:1/{shard}/{id}")...)
+			if told := strings.Contains(out+stderr, "needs {shard} or {piece}"); told == good || !good && code != exitConfig {
+				t.Errorf("%s with %s: exit code %d: %s%s", verb, template, code, out, stderr)
+			}
+		}
+	}
+}

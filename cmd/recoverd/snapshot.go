@@ -113,17 +113,3 @@ func (f snapshotFile) key() string { return f.paths[0] }
 
 // walrusDigest spells what nodes compare.
 func walrusDigest(sum uint64) string { return fmt.Sprintf("%016x", sum) }
-
-// minArgs refuses fewer arguments with the usage exit code.
-func minArgs(n int) cobra.PositionalArgs {
-	return func(cmd *cobra.Command, args []string) error {
-		return withCode(exitUsage, cobra.MinimumNArgs(n)(cmd, args))
-	}
-}
-
-// exactArgs refuses another number of arguments with the usage exit code.
-func exactArgs(n int) cobra.PositionalArgs {
-	return func(cmd *cobra.Command, args []string) error {
-		return withCode(exitUsage, cobra.ExactArgs(n)(cmd, args))
-	}
-}

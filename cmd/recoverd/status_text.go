@@ -100,9 +100,10 @@ func (t *table) work(d statusapi.Document) {
 	if !d.Running {
 		return
 	}
-	if d.Phase != recovery.PhaseComplete.String() {
-		t.row("rate", "%s blobs/s, %s/s", rate(d.BlobsPerSecond), size(int64(d.BytesPerSecond)))
+	if d.Phase == recovery.PhaseComplete.String() {
+		return
 	}
+	t.row("rate", "%s blobs/s, %s/s", rate(d.BlobsPerSecond), size(int64(d.BytesPerSecond)))
 	t.row("remaining", "%s", remainingText(d))
 }
 

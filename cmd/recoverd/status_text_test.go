@@ -69,6 +69,15 @@ daemon      up 1 min, version 1.2.3, logs warn
 	}
 }
 
+// What is complete has no rate, and nothing remains of it.
+func TestStatusTextComplete(t *testing.T) {
+	d := scanningDocument()
+	d.Phase, d.Why = recovery.PhaseComplete.String(), "complete at epoch 7, position 900"
+	if text := statusText(t, d); strings.Contains(text, "remaining") || strings.Contains(text, "rate") {
+		t.Error(text)
+	}
+}
+
 // What stands in the way is said first.
 func TestStatusTextInTrouble(t *testing.T) {
 	d := scanningDocument()

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/recoverd/recoverd/recovery"
 	"github.com/recoverd/recoverd/shards"
@@ -16,6 +18,22 @@ func (c *runConfig) placement() (shards.Placement, error) {
 		return 0, fmt.Errorf("--placement: %w (want hashed or striped)", err)
 	}
 	return p, nil
+}
+
+// checkTemplates refuses peers that would be asked for every piece of a striped blob,
+// and for its manifest, under one URL: none of them could be the right answer to all.
+func (n *node) checkTemplates() error {
+	if n.placement != shards.Striped {
+		return nil
+	}
+	var problems []error
+	for _, text := range n.cfg.Peers {
+		t, _, err := peerTemplate(text)
+		if err == nil && !strings.Contains(text, "{shard}") && !strings.Contains(text, "{piece}") {
+			problems = append(problems, fmt.Errorf("peer %s: with --placement striped its template needs {shard} or {piece}, as in http://host:8080/{shard}/{id}", t.Name()))
+		}
+	}
+	return errors.Join(problems...)
 }
 
 // stripedFetcher puts a rebuilding fetcher around the pool, which also judges pieces by

@@ -104,7 +104,7 @@ func (n *node) checkConfig(context.Context) (err error) {
 	if n.cfg.Hedge < 0 {
 		problems = append(problems, errors.New("--hedge must not be less than zero"))
 	}
-	problems = append(problems, n.checkTLS(), n.cfg.limits().Validate(), n.cfg.pool().Validate(), n.machineConfig().Validate())
+	problems = append(problems, n.checkTemplates(), n.checkTLS(), n.cfg.limits().Validate(), n.cfg.pool().Validate(), n.machineConfig().Validate())
 	return withCode(exitConfig, errors.Join(problems...))
 }
 

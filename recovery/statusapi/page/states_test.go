@@ -182,7 +182,8 @@ func scanning() facts {
 			Why: "asked for pieces", AnswerP50Seconds: 0.0042, AnswerP99Seconds: 0.31},
 		{Name: "http://peer-b.internal:8080/blobs", State: "reachable", Fetched: 40_201, FetchedBytes: 170 << 30, Absent: 801, Failed: 4, Beaten: 31, Why: "asked for pieces", BytesPerSecond: 96 << 20, InFlight: 20,
 			LastError: "503 Service Unavailable", LastErrorAt: at.Add(-11 * time.Minute)},
-		{Name: "https://archive.example/v2/app/blobs", State: "reachable", Fetched: 4_880, FetchedBytes: 21 << 30, BytesPerSecond: 6 << 20, InFlight: 4},
+		{Name: "https://archive.example/v2/app/blobs", State: "reachable", Fetched: 4_880, FetchedBytes: 21 << 30, BytesPerSecond: 6 << 20, InFlight: 1, Failed: 6,
+			Why: "one request at a time until it answers, after 6 failures in a row", LastError: "status 403 Forbidden", LastErrorAt: at.Add(-9 * time.Second)},
 	}
 	d.Room = &statusapi.RoomView{FreeBytes: 812 << 30, MinFreeBytes: 50 << 30}
 	d.Checkpoint = &statusapi.CheckpointView{

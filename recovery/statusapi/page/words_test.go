@@ -60,7 +60,7 @@ func statesThatAreWell() []stateCase {
 		{"scanning", scanning(), map[string][]string{
 			"#tone": {"Fine"}, "#phase": {"scanning"}, "#left": {"12 to 25 min"}, "#todo": {"Nothing."}, "#pass .share": {"60.9 %"}, "#owned .share": {"68.5 %"},
 			"#pass .detail": {"734,440 of 1,204,000 catalog blobs", "48 unsettled"}, "#size .share": {"unknown"}, "#size .detail": {"402 GiB fetched", "48.0 MiB in flight"},
-			"#byte-rate": {"214 MiB/s"}, "#blob-rate": {"812 blobs/s"}, "#flow": {"36 of 64 blobs", "256 MiB", "none"}, "#peers": {"did not have it 801 times", "4.2 ms, 99 % in 310 ms", "was slower than another 31 times"},
+			"#byte-rate": {"214 MiB/s"}, "#blob-rate": {"812 blobs/s"}, "#flow": {"36 of 64 blobs", "256 MiB", "none"}, "#peers": {"did not have it 801 times", "4.2 ms, 99 % in 310 ms", "was slower than another 31 times", "one request at a time until it answers, after 6 failures in a row"},
 			"#history": {"Discarded earlier progress", "shard 7 wiped", "Began from nothing"}, "#ownership": {"0-39 of 100 shards", "active"},
 			"#store": {"/srv/blobs", "812 GiB"}, "#catalog": {"testnet", "position 1,204,551, epoch 7"}, "#checkpoint": {"ago", "20,411"},
 		}},

@@ -100,7 +100,7 @@ export function showPeers(doc, now) {
   const cell = (label, kind, ...children) => el("td", { role: "cell", "data-label": label, class: kind }, ...children);
   reconcile(byID("peers"), peers.map((p, at) => ({ ...p, at })), {
     key: (p) => `${p.at} ${p.name}`,
-    make: () => el("tr", { role: "row" }, cell("Peer", "peer", el("bdi")), cell("State", "state", el("span", { class: "badge" }), el("span")), cell("Speed", "n"),
+    make: () => el("tr", { role: "row" }, cell("Peer", "peer", el("bdi")), cell("State", "state", el("span", { class: "badge" }), el("span", { class: "note" })), cell("Speed", "n"),
       cell("Answers in", "n"), cell("In flight", "n"), cell("Fetched", "n"), cell("Went wrong", "faults"), cell("Last error", "error", el("time"), el("span"))),
     update: (row, p) => fillPeer(row, p, now),
   });
@@ -110,8 +110,9 @@ function fillPeer(row, p, now) {
   const [name, state, speed, answers, flight, fetched, faults, error] = row.children;
   text(name.firstElementChild, clean(p.name));
   text(state.firstElementChild, words(p.state));
-  set(state.firstElementChild, "data-kind", p.state);
-  text(state.lastElementChild, p.why && p.why !== "asked for pieces" ? ` ${clean(p.why)}` : "");
+  const why = p.why && p.why !== "asked for pieces" ? clean(p.why) : "";
+  set(state.firstElementChild, "data-kind", why && p.state === "reachable" ? "resting" : p.state);
+  text(state.lastElementChild, why);
   text(speed, `${bytes(p.bytes_per_second)}/s`);
   text(answers, p.answer_p99_seconds > 0 ? `${wait(p.answer_p50_seconds)}, 99 % in ${wait(p.answer_p99_seconds)}` : "unknown");
   text(flight, count(p.in_flight));
