@@ -101,7 +101,7 @@ export function showPeers(doc, now) {
   reconcile(byID("peers"), peers.map((p, at) => ({ ...p, at })), {
     key: (p) => `${p.at} ${p.name}`,
     make: () => el("tr", { role: "row" }, cell("Peer", "peer", el("bdi")), cell("State", "state", el("span", { class: "badge" }), el("span", { class: "note" })), cell("Speed", "n"),
-      cell("Answers in", "n"), cell("In flight", "n"), cell("Fetched", "n"), cell("Went wrong", "faults"), cell("Last error", "error", el("time"), el("span"))),
+      cell("Answers in", "n long"), cell("In flight", "n"), cell("Fetched", "n long"), cell("Went wrong", "faults"), cell("Last error", "error", el("time"), el("span"))),
     update: (row, p) => fillPeer(row, p, now),
   });
 }
