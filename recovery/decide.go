@@ -36,8 +36,12 @@ func decide(prev *Progress, f facts) (Progress, error) {
 		return newRun(f, Origin{Decision: Fresh, Why: why}), nil
 	}
 	if why := worthless(prev, f); why != "" {
+		kept, dropped := replacements(prev, f.fence())
+		if dropped > 0 {
+			why += fmt.Sprintf("; %d put back and not replaced yet are dropped with their shards: verify these if they come back", dropped)
+		}
 		next := newRun(f, Origin{Decision: Discard, Why: why, From: prev.Cursor})
-		next.Unsettled = replacements(prev, next.Fence)
+		next.Unsettled = kept
 		return next, nil
 	}
 	if f.tip.contradicts(prev.Bound) {
@@ -88,15 +92,19 @@ func newRun(f facts, origin Origin) Progress {
 
 // replacements lists what is to be replaced of the blobs that another fence asks
 // for too: what is known to be wrong in the store is no progress, and no new run
-// would find out again (hazard 92).
-func replacements(prev *Progress, next Fence) []Unsettled {
-	var list []Unsettled
+// would find out again (hazard 92). Dropped counts the others: if their shards come
+// back with their data, nobody remembers, so the reason of the new run says it.
+func replacements(prev *Progress, next Fence) (kept []Unsettled, dropped int) {
 	for _, u := range prev.Unsettled {
-		if u.Replace && prev.Fence.Network == next.Network && next.Placement.Concerns(u.ID, next.TotalShards, next.Owned) {
-			list = append(list, u)
+		switch {
+		case !u.Replace:
+		case prev.Fence.Network == next.Network && next.Placement.Concerns(u.ID, next.TotalShards, next.Owned):
+			kept = append(kept, u)
+		default:
+			dropped++
 		}
 	}
-	return list
+	return kept, dropped
 }
 
 // worthless says why progress must be discarded, or "" if the fence holds (I6).

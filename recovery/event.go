@@ -134,7 +134,10 @@ type RetryAsked struct {
 // PutBack says that blobs, settled or not, are no longer stored as they should be:
 // a repair, or a loss that the node reports. They enter the unsettled list, and
 // what is stored of them counts for nothing: they are fetched and replaced. It waits
-// until a run is in force.
+// until a run is in force. The host looks them up first and refuses what is not
+// certified there. Two things end one that was taken before it is replaced: a catalog
+// in which it is not certified, by the catalog's own epoch; and a new run that owns no
+// shard with a piece of it, whose Origin says so.
 type PutBack struct {
 	Ticket uint64
 	Blobs  []Blob

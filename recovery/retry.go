@@ -67,7 +67,7 @@ func (m *Machine) onLooked(e LookedUp) {
 		switch {
 		case len(rows) == 0 || rows[0].ID != id:
 			m.settleAs(entry, NotCertified)
-		case rows[0].EndEpoch <= m.epochNow():
+		case rows[0].EndEpoch <= m.endsBy(entry, e.Stamp.Epoch):
 			m.settleAs(entry, Expired)
 		case rows[0].Stored && !entry.Replace:
 			m.settleAs(entry, AlreadyStored)
@@ -114,7 +114,7 @@ func (m *Machine) startReady() {
 			break
 		}
 		n++
-		if e.row.EndEpoch <= m.epochNow() { // hazard 25; its look may be from before the bound (79): another one says
+		if e.row.EndEpoch <= m.endsBy(e, m.run.front.bound.Epoch) { // hazard 25; its look may be from before the bound (79): another one says
 			m.schedule(e, m.now)
 			continue
 		}
@@ -122,6 +122,16 @@ func (m *Machine) startReady() {
 		m.startSync(e)
 	}
 	l.ready = append(l.ready[:0], l.ready[n:]...)
+}
+
+// endsBy is the epoch that ends a listed blob. What was put back ends by the catalog's
+// own: one that is behind the present epoch may not have heard that the blob was
+// extended, and a later pass would take what is stored of it for right (hazard 92).
+func (m *Machine) endsBy(e *entry, catalog uint32) uint32 {
+	if e.Replace {
+		return catalog
+	}
+	return m.epochNow()
 }
 
 // retryWaits reports whether a due retry may go and waits for bytes only: the

@@ -103,27 +103,18 @@ func (o *oracle) certificationsMoved() {
 	}
 }
 
-// catalogWentBack: in the older state they may not be certified.
-func (o *oracle) catalogWentBack() { clear(o.promised) }
+// catalogWentBack: in the older state they may not be certified, also those whose answer
+// is still to come.
+func (o *oracle) catalogWentBack() {
+	clear(o.promised)
+	clear(o.rotten)
+}
 
 func newestGain(b *blob, epoch uint32) (gained uint64, ok bool) {
 	for _, q := range b.live(epoch) {
 		gained, ok = max(gained, q.gained), true
 	}
 	return gained, ok
-}
-
-// visible reports whether a view shows a blob as it is now.
-func visible(v *view, id recovery.BlobID, gained uint64) bool {
-	if v == nil {
-		return false
-	}
-	for _, r := range v.rows {
-		if r.ID == id {
-			return r.Gained == gained
-		}
-	}
-	return false
 }
 
 // complete holds the claim "complete" against the truth (DESIGN 3).

@@ -1,6 +1,8 @@
 package sim
 
 import (
+	"slices"
+
 	"github.com/recoverd/recoverd/recovery"
 	"github.com/recoverd/recoverd/syncer"
 	"github.com/recoverd/recoverd/syncer/store"
@@ -139,6 +141,9 @@ func (w *world) rotBlob() bool {
 	if w.proc == nil || w.rng.IntN(4) == 0 {
 		return true
 	}
+	if !w.looksCertified(key.id) {
+		return true // the host answers that it is not certified, and asks no machine
+	}
 	ticket := w.ticket()
 	if gained, ok := w.seenAsItIs(key.id); ok {
 		w.oracle.rotten[key.id] = report{ticket, gained}
@@ -147,12 +152,19 @@ func (w *world) rotBlob() bool {
 	return true
 }
 
-// seenAsItIs reports whether the process sees a blob in its store and in its catalog
-// as it is: what is not certified in the catalog's state, a look-up settles.
+// looksCertified is the look-up that the host makes before it puts a blob back, in the
+// state in which the machine's look-ups find out whether it is certified.
+func (w *world) looksCertified(id recovery.BlobID) bool {
+	p := w.proc
+	return p.pinned != nil && slices.ContainsFunc(p.pinned.rows, func(r recovery.Row) bool {
+		return r.ID == id && r.EndEpoch > p.machine.Standing(id).Epoch
+	})
+}
+
+// seenAsItIs reports whether the process sees a blob in its store as it is.
 func (w *world) seenAsItIs(id recovery.BlobID) (gained uint64, ok bool) {
 	gained, certified := newestGain(&w.blobs[w.index[id]], w.catalog.epoch)
-	return gained, certified && visible(w.proc.pinned, id, gained) && visible(&w.catalog.views[w.catalog.served], id, gained) &&
-		w.proc.shelf.root == w.disk.root
+	return gained, certified && w.looksCertified(id) && w.proc.shelf.root == w.disk.root
 }
 
 // someStored chooses a piece of a certified blob that is whole on an owned shard.

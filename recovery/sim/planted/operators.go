@@ -25,6 +25,13 @@ func operators() []Plant {
 			By: []Proof{{simulated(), `neither durable nor listed`}},
 		},
 		{
+			Name: "repair-ends-by-the-present-epoch", Hazard: 92, What: "a blob that is put back expires by a catalog that has not heard it was extended",
+			Edits: []Edit{
+				{"recovery/retry.go", "	if e.Replace {\n		return catalog\n	}\n", ""},
+			},
+			By: []Proof{{simulated(), `hazard 92: `}},
+		},
+		{
 			Name: "pause-forgotten", Hazard: 40, What: "a pause is answered and not saved",
 			Edits: []Edit{
 				{"recovery/operator.go", "		m.save.dirty, m.save.forced = true, true\n	}\n	m.owe(Answered{Ticket: e.Ticket})", "	}\n	m.owe(Answered{Ticket: e.Ticket})"},
