@@ -56,7 +56,22 @@
 // makes it wait for its next try, and after ParkAfter definite answers parks it.
 // When due it is looked up again (still certified? stored by now?) and then
 // synced again. What was put back is fetched and replaced whatever the store has
-// under its name, and stays listed until then, also over a discard. The cursor is
-// never kept: it is computed from the scan position and the lowest entry, so it
-// cannot pass unfinished work (I2).
+// under its name, and stays listed until then, also over a discard, as long as a
+// shard with a piece of it is owned; the reason of a new run says how many were
+// dropped. It ends as expired only by the catalog's own epoch. The cursor is never
+// kept: it is computed from the scan position and the lowest entry, so it cannot
+// pass unfinished work (I2).
+//
+// # What is bounded
+//
+// A kill costs at most the blobs in flight and one barrier group (I10): Slots, or,
+// while the host governs their number by itself, the ceiling that it keeps to
+// (worker.Limits.ConcurrencyMax). A flight that began under an older run is shared
+// by nobody of a newer one: what is asked anew waits for its end and then looks for
+// itself (I6, I9).
+//
+// A pass keeps its bound, and while it goes on no newer state is asked for, but for
+// one case: a full list holds it up. Then the newest state is taken within the pass,
+// so that look-ups learn what the network has dropped meanwhile and no peer has any
+// more. The bound stays where it was (I7), and every answer still reaches it (I8).
 package recovery
