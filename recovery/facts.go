@@ -2,6 +2,7 @@ package recovery
 
 import (
 	"errors"
+	"fmt"
 
 	"github.com/recoverd/recoverd/shards"
 )
@@ -49,6 +50,22 @@ type Room struct {
 	Free uint64
 	Min  uint64 // below it the scan waits
 	Low  bool
+}
+
+// String says why a low one is waited for, for people.
+func (r Room) String() string {
+	return fmt.Sprintf("the store's volume has %s free, fewer than the %s to be kept", sizeText(r.Free), sizeText(r.Min))
+}
+
+// sizeText is a number of bytes in the unit that suits it.
+func sizeText(n uint64) string {
+	switch {
+	case n < 1<<20:
+		return fmt.Sprintf("%d bytes", n)
+	case n < 10<<30:
+		return fmt.Sprintf("%.0f MiB", float64(n)/(1<<20))
+	}
+	return fmt.Sprintf("%.0f GiB", float64(n)/(1<<30))
 }
 
 // take counts bytes that are about to be written, until the next look.

@@ -196,7 +196,7 @@ func (m *Machine) scanBlocked() string {
 	case m.peers.Total > 0 && m.peers.Reachable == 0:
 		return "no peer can be reached" // hazard 29
 	case m.room.Low:
-		return fmt.Sprintf("the store's volume has %d bytes free, fewer than the %d to be kept", m.room.Free, m.room.Min)
+		return m.room.String()
 	case f.active() >= m.cfg.Unsettled:
 		return fmt.Sprintf("the unsettled list is full (%d)", m.cfg.Unsettled)
 	case f.parked() >= m.cfg.Parked:

@@ -275,7 +275,7 @@ func (n *node) tellPeerFiles(err error) {
 		n.log.Info().Msg("the key and token files of peers can be used again")
 		return
 	}
-	n.log.Warn().Str("error", err.Error()).Msg("changed key or token files of peers cannot be used, the last good ones stay in force")
+	n.log.Warn().Str("error", err.Error()).Msg("key or token files of peers cannot be used, good ones from before stay in force")
 }
 
 // checkPeers opens the peers, which connects to nothing.

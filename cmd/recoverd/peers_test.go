@@ -77,7 +77,7 @@ func TestPeerKeysAreReplacedUnderTheBinary(t *testing.T) {
 		doc, ok := status(t, f.path("state"))
 		return ok && len(doc.Peers) == 1 && strings.Contains(doc.Peers[0].LastError, "certificate")
 	})
-	const told = "changed key or token files of peers cannot be used"
+	const told = "key or token files of peers cannot be used"
 	replace(t, f.path("key"), "no key\n")
 	until(t, "a key that is none is told", func() bool { return strings.Contains(p.stderr.String(), told) })
 	putKeys(t, certificate(t, &ca), f.path("crt"), f.path("key"))

@@ -261,7 +261,10 @@ func (t *table) surroundings(d statusapi.Document) {
 func volumeText(v statusapi.VolumeView) string {
 	text := fmt.Sprintf("%s: %s, %s", v.Path, v.Durability, v.Why)
 	if v.LastFlushMS > 0 {
-		text += fmt.Sprintf("; the last flush took %.1f ms for %s, %s", v.LastFlushMS, plural(v.GroupBlobs, "blob"), size(v.GroupBytes))
+		text += fmt.Sprintf("; the last flush took %.1f ms", v.LastFlushMS)
+	}
+	if v.GroupBlobs > 0 { // else it was for names
+		text += fmt.Sprintf(" for %s, %s", plural(v.GroupBlobs, "blob"), size(v.GroupBytes))
 	}
 	return text
 }

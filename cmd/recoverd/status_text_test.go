@@ -30,7 +30,7 @@ func TestStatusText(t *testing.T) {
 	d.Room = &statusapi.RoomView{FreeBytes: 5 << 30, MinFreeBytes: 1 << 30}
 	d.Store = &statusapi.StoreView{Root: "/blobs", Foreign: true, Volumes: []statusapi.VolumeView{
 		{Path: "/blobs/0", Durability: "fdatasync", Why: "others have 512 MiB to be written", LastFlushMS: 17.2, GroupBlobs: 500, GroupBytes: 2 << 20},
-		{Path: "/blobs/7", Durability: "syncfs", Why: "nothing speaks against it"},
+		{Path: "/blobs/7", Durability: "syncfs", Why: "nothing speaks against it", LastFlushMS: 1.7}, // of names
 	}}
 	d.PeersReachable = 1
 	level := "warn"
@@ -60,7 +60,7 @@ peers       1 of 2 reachable
 free space  5.0 GiB, 1.0 GiB are kept free
 store       /blobs has pieces that others wrote: their names are trusted, not hashed
 durability  /blobs/0: fdatasync, others have 512 MiB to be written; the last flush took 17.2 ms for 500 blobs, 2.0 MiB
-durability  /blobs/7: syncfs, nothing speaks against it
+durability  /blobs/7: syncfs, nothing speaks against it; the last flush took 1.7 ms
 limits      64 blobs (auto, 4 to 1,024) and 256 MiB in flight, bandwidth: 20 MiB/s
 daemon      up 1 min, version 1.2.3, logs warn
 `

@@ -73,7 +73,7 @@ func (w *Worker) wanted(ctx context.Context, s recovery.Standing, id recovery.Bl
 	case !s.Placement.Concerns(id, s.Covers.Total, s.Covers.Owned):
 		return no(recovery.OtherSet, "no owned shard holds a piece of it (owned: %.60s)", s.Covers.Owned)
 	case s.Room.Low:
-		return no(recovery.NoSpace, "the store's volume has %d bytes free, fewer than the %d to be kept", s.Room.Free, s.Room.Min)
+		return no(recovery.NoSpace, "%v", s.Room)
 	}
 	stamp, rows, err := w.cfg.Catalog.Lookup(ctx, []recovery.BlobID{id})
 	switch {

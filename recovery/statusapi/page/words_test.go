@@ -81,7 +81,7 @@ func statesThatAreWell() []stateCase {
 func statesInTrouble() []stateCase {
 	low := scanning()
 	low.doc.Room.Low, low.doc.Room.FreeBytes = true, 3<<30
-	low.doc.Blocked = "the store's volume has 3221225472 bytes free, fewer than the 53687091200 to be kept"
+	low.doc.Blocked = "the store's volume has 3072 MiB free, fewer than the 50 GiB to be kept"
 	lying := scanning()
 	lying.doc.Peers[1].WrongBytes = 1
 	refused := scanning()
