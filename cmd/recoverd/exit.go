@@ -79,7 +79,7 @@ func countArgs(cmd *cobra.Command, args []string, least, most int) error {
 	case len(args) > most:
 		return withCode(exitUsage, fmt.Errorf("%q is more than it takes: %s", args[most], cmd.UseLine()))
 	case len(args) < least:
-		return withCode(exitUsage, fmt.Errorf("something is missing: %s", cmd.UseLine()))
+		return withCode(exitUsage, fmt.Errorf("it takes at least %d, and %d were given: %s", least, len(args), cmd.UseLine()))
 	}
 	return nil
 }

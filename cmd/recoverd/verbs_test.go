@@ -181,7 +181,7 @@ func TestVerbsWithoutADaemon(t *testing.T) {
 		{[]string{"retry", id, "--all"}, "give ids, or --all"},
 		{[]string{"retry", "xyz"}, "not a blob id"},
 		{[]string{"explain", "xyz"}, "not a blob id"},
-		{[]string{"explain"}, "something is missing: recoverd explain ID"},
+		{[]string{"explain"}, "it takes at least 1, and 0 were given: recoverd explain ID"},
 		{[]string{"pause", "somewhere"}, `"somewhere" is more than it takes: recoverd pause [flags]`},
 		{[]string{"unsettled", "list", "--state", "lost"}, "is not one of waiting, fetching"},
 		{[]string{"unsettled", "list", "--limit", "-1"}, "is negative"},
