@@ -13,6 +13,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/recoverd/recoverd/recovery"
+	"github.com/recoverd/recoverd/recovery/sim/evidence"
 	"github.com/recoverd/recoverd/recovery/worker"
 	"github.com/recoverd/recoverd/shards"
 	"github.com/recoverd/recoverd/syncer"
@@ -24,7 +25,7 @@ import (
 // all becomes complete (I1, I13).
 func TestAnyHistoryEndsComplete(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		rapid.Check(virtual{t}, func(t *rapid.T) {
+		evidence.Property(virtual{t}, "worker: nothing is claimed that a power cut would refute, and all ends complete", func(t *rapid.T) {
 			h := newHistory(t)
 			faults := h.faults()
 			names := make([]string, 0, len(faults))

@@ -16,6 +16,7 @@ import (
 	"github.com/recoverd/recoverd/recovery/catalog/event/eventtest"
 	"github.com/recoverd/recoverd/recovery/catalog/snapshot"
 	"github.com/recoverd/recoverd/recovery/catalog/snapshot/archive"
+	"github.com/recoverd/recoverd/recovery/sim/evidence"
 )
 
 // busy makes many snapshots and keeps them all.
@@ -75,7 +76,7 @@ func filesOf(t tester, dir string) map[string][]byte {
 // Hazard 64: it is made sure that there is something to compare.
 func TestSameEventsSameFiles(t *testing.T) {
 	compared := map[snapshot.Kind]int{}
-	rapid.Check(t, func(rt *rapid.T) {
+	evidence.Property(t, "event log: the same events make the same files, wherever a kill comes", func(rt *rapid.T) {
 		seed := rapid.Uint64().Draw(rt, "seed")
 		events := eventtest.New(seed, "main").Take(rapid.IntRange(60, 260).Draw(rt, "events"))
 		one, two := filepath.Join(tempDir(t), "one"), filepath.Join(tempDir(t), "two")
@@ -149,7 +150,7 @@ func madeAt(all []archive.Entry, position uint64) bool {
 // position that can be reached, byte for byte, and the history goes on from there.
 func TestRestoredAnywhere(t *testing.T) {
 	replayed, laid := 0, 0
-	rapid.Check(t, func(rt *rapid.T) {
+	evidence.Property(t, "event log: full, incremental and replay lead to the same state, byte for byte", func(rt *rapid.T) {
 		seed := rapid.Uint64().Draw(rt, "seed")
 		events := eventtest.New(seed, "main").Take(rapid.IntRange(80, 200).Draw(rt, "events"))
 		dir := filepath.Join(tempDir(t), "catalog")

@@ -19,6 +19,7 @@ import (
 	"github.com/recoverd/recoverd/recovery"
 	"github.com/recoverd/recoverd/recovery/catalog/snapshot"
 	"github.com/recoverd/recoverd/recovery/catalog/snapshot/listing"
+	"github.com/recoverd/recoverd/recovery/sim/evidence"
 )
 
 // write writes a catalog.
@@ -92,7 +93,7 @@ func draw(t testing.TB, rt *rapid.T) *snapshot.Reader {
 // rows.
 func TestRoundTrip(t *testing.T) {
 	full := 0
-	rapid.Check(t, func(rt *rapid.T) {
+	evidence.Property(t, "snapshots: a list that is exported and imported has the same certified blobs", func(rt *rapid.T) {
 		x := draw(t, rt)
 		want := rowsOf(t, x)
 		list := export(t, x, listing.NDJSON)
