@@ -262,7 +262,14 @@ func FuzzParseSet(f *testing.F) {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
+		if p, err := shards.ParsePlacement(text); err == nil && p.String() != text {
+			t.Fatalf("%q is the placement %v", text, p)
+		}
 		s, err := shards.ParseSet(text)
+		var same shards.Set
+		if sameErr := same.UnmarshalText([]byte(text)); (sameErr == nil) != (err == nil) || err == nil && !same.Equal(s) {
+			t.Fatalf("%q is %q, %v in a document and %q, %v else", text, same, sameErr, s, err)
+		}
 		if err != nil {
 			if !errors.Is(err, shards.ErrSet) || s.Len() != 0 || len(err.Error()) > 600 {
 				t.Fatalf("set %q with error %v", s, err)

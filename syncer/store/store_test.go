@@ -79,6 +79,9 @@ func FuzzDecodeRoot(f *testing.F) {
 	f.Add(good)
 	f.Add([]byte(`{"version":1}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
+		if l, err := store.ParseLayout(string(data)); err == nil && l.String() != string(data) {
+			t.Fatalf("%q is the layout %v", data, l)
+		}
 		m, err := store.DecodeRoot(data)
 		if err != nil {
 			if !errors.Is(err, store.ErrMarker) {

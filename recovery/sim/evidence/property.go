@@ -22,7 +22,8 @@ func Property(t testing.TB, what string, property func(*rapid.T)) {
 	if err != nil {
 		t.Fatalf("evidence: %s: %v", limitVar, err)
 	}
-	checked, shrinking, began := uint64(0), false, realTime()
+	checked, began := uint64(0), realTime()
+	shrinking := false // a check failed and is made smaller, or its data was thrown away
 	record := func(violations uint64) {
 		t.Helper()
 		Record(t, Entry{Layer: "properties", What: what, Tried: checked + violations, Unit: "checks", Violations: violations})

@@ -88,6 +88,9 @@ func FuzzParseFile(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text string) {
 		file, err := ParseFile(text)
+		if name, err := ParseName(text); err == nil && name.String() != text {
+			t.Fatalf("%q is the name %+v", text, name)
+		}
 		if err != nil {
 			if !errors.Is(err, ErrName) || file != (File{}) {
 				t.Fatalf("%+v, %v", file, err)

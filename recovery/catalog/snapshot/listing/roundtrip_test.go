@@ -174,6 +174,9 @@ func FuzzImport(f *testing.F) {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
+		if format, err := listing.ParseFormat(text); err == nil && format.String() != text {
+			t.Fatalf("%q is the format %v", text, format)
+		}
 		r, result, err := importList(t, text, listing.Config{})
 		if err != nil {
 			return
