@@ -54,7 +54,8 @@ func (f function) fuzz(t *testing.T, binary string) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), *fuzzTime+2*time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, binary, "-test.run=^$", "-test.fuzz=^"+f.name+"$", "-test.fuzztime="+fuzzTime.String(), "-test.fuzzcachedir="+cache)
+	// To make every new input as small as can be takes nearly all of a short time.
+	cmd := exec.CommandContext(ctx, binary, "-test.run=^$", "-test.fuzz=^"+f.name+"$", "-test.fuzztime="+fuzzTime.String(), "-test.fuzzcachedir="+cache, "-test.fuzzminimizetime=50x")
 	cmd.Dir = filepath.Join(moduleRoot, f.dir)
 	cmd.WaitDelay = time.Second
 	text, err := cmd.CombinedOutput()
