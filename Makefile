@@ -17,6 +17,7 @@ FAULTS   ?= full
 CUTS     ?= 20
 CORRUPTIONS ?= 3000
 ROTTEN   ?= 1000
+MINUTES  ?= 1
 SEEDS    ?= 20000
 SEED     ?= 1
 WITHOUT  ?=
@@ -85,8 +86,8 @@ crash-states: ## every state that a power cut may leave of checkpoint, store and
 planted: ## build each fault that lost data into the program and have it caught
 	$(GO) test ./recovery/sim/planted -run 'TestPlanted' -count=1 -v -timeout 20m -planted
 
-model: ## search the Promela model of cursor, list, crashes and fence (spin and gcc)
-	$(GO) test ./recovery/sim/model -count=1 -v -timeout 20m -model
+model: ## search the Promela model of cursor, list, crashes and fence (spin and gcc; MINUTES for its largest form)
+	$(GO) test ./recovery/sim/model -count=1 -v -timeout 20m -model -model-minutes=$(MINUTES)
 
 sim: ## SEEDS simulated histories from SEED on (WITHOUT=kind,kind leaves some out, TRACE=1 prints every step)
 	@mkdir -p .cache && $(GO) test -c -o .cache/sim.test ./recovery/sim
