@@ -20,7 +20,7 @@ import (
 type Entry struct {
 	// Layer is the kind of proof, one of a short list: "simulation", "planted bugs",
 	// "crash states", "power", "kills", "faults", "corruption", "properties",
-	// "fuzzing", "model", "security", "peers".
+	// "fuzzing", "model", "security", "peers", "races".
 	Layer string `json:"layer"`
 	// What was tried, as a row's title: lower case, without a full stop.
 	What string `json:"what"`
