@@ -10,11 +10,14 @@ NFPM_VER := v2.45.2
 VGW      := .cache/bin/versitygw
 VGW_VER  := v1.8.0
 FUZZTIME ?= 20s
+CHECKS   ?= 20000
+RACE     ?= ./...
 KILLS    ?= 500
 FAULTS   ?= full
 CUTS     ?= 20
 CORRUPTIONS ?= 3000
 ROTTEN   ?= 1000
+MINUTES  ?= 1
 SEEDS    ?= 20000
 SEED     ?= 1
 WITHOUT  ?=
@@ -26,7 +29,7 @@ PEERS    ?= $(CURDIR)/cmd/recoverd/bench/PEERS.md
 export CGO_ENABLED ?= 0
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test check race servers sim crash-states planted crash faults corruption power model security evidence bench bench-peers fuzz dist deploy-check reproducible clean
+.PHONY: help run build test check race servers sim crash-states planted crash faults corruption power model security evidence properties fuzz bench bench-peers dist deploy-check reproducible clean
 
 help: ## print this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -50,8 +53,8 @@ check: $(LINT) ## formatting, vet, lint, import rules, tidy and verified modules
 $(LINT):
 	GOBIN=$(CURDIR)/$(dir $@) $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VER)
 
-race: ## the tests under the race detector (needs a C compiler)
-	CGO_ENABLED=1 $(GO) test -race ./...
+race: ## the tests of packages (RACE) under the race detector (needs a C compiler)
+	$(GO) test ./recovery/sim/evidence -run '^TestRace$$' -count=1 -v -timeout 30m -race-in '$(RACE)'
 
 servers: ## tests against real servers (nginx, S3, registry, Postgres, Chromium, promtool); skipped with the reason where one is absent
 	@$(MAKE) -s $(VGW) || echo "versitygw cannot be built, so there is no S3 server for the tests"
@@ -83,8 +86,8 @@ crash-states: ## every state that a power cut may leave of checkpoint, store and
 planted: ## build each fault that lost data into the program and have it caught
 	$(GO) test ./recovery/sim/planted -run 'TestPlanted' -count=1 -v -timeout 20m -planted
 
-model: ## search the Promela model of cursor, list, crashes and fence (spin and gcc)
-	$(GO) test ./recovery/sim/model -count=1 -v -timeout 20m -model
+model: ## search the Promela model of cursor, list, crashes and fence (spin and gcc; MINUTES for its largest form)
+	$(GO) test ./recovery/sim/model -count=1 -v -timeout 20m -model -model-minutes=$(MINUTES)
 
 sim: ## SEEDS simulated histories from SEED on (WITHOUT=kind,kind leaves some out, TRACE=1 prints every step)
 	@mkdir -p .cache && $(GO) test -c -o .cache/sim.test ./recovery/sim
@@ -112,10 +115,11 @@ bench-peers: build ## recoverd beside rclone, aria2c, curl and plain Go (BLOBS, 
 	$(GO) test ./cmd/recoverd/bench -run 'TestMeasurePeers' -count=1 -v -timeout 180m -measure \
 		-recoverd $(CURDIR)/$(BIN) -blobs=$(BLOBS) -large=$(LARGE) -rounds=$(ROUNDS) -out $(PEERS)
 
-fuzz: ## fuzz every decoder for FUZZTIME each
-	@for f in $$(grep -rhoE --include='*_test.go' '^func Fuzz[A-Za-z0-9]+' . | awk '{print $$2}' | sort -u); do \
-		dir=$$(dirname $$(grep -rlE --include='*_test.go' "^func $$f\(" . | head -n 1)); \
-		echo "== $$dir $$f"; $(GO) test $$dir -run xxx -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) || exit 1; done
+properties: ## CHECKS of every property that the tests draw values for, or as many as 4 s allow
+	$(GO) test ./recovery/sim/evidence -run '^TestProperties$$' -count=1 -v -timeout 15m -checks=$(CHECKS)
+
+fuzz: ## fuzz every decoder and parser for FUZZTIME each
+	$(GO) test ./recovery/sim/evidence -run '^TestFuzzing$$' -count=1 -v -timeout 120m -fuzz-time=$(FUZZTIME)
 
 dist: $(NFPM) ## a release of the checked-out commit in dist/: archives, Debian packages, SHA256SUMS
 	OUT=dist NFPM=$(NFPM) cmd/recoverd/deploy/package/dist.sh

@@ -17,11 +17,12 @@ import (
 
 	"github.com/recoverd/recoverd/checkpoint/internal/recordtest"
 	"github.com/recoverd/recoverd/recovery"
+	"github.com/recoverd/recoverd/recovery/sim/evidence"
 	"github.com/recoverd/recoverd/shards"
 )
 
 func TestImageRoundTrip(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
+	evidence.Property(t, "codec: every record of a checkpoint is read back, and has one form", func(t *rapid.T) {
 		h := recordtest.NewHistory(rapid.Uint64().Draw(t, "seed"), 50)
 		for range rapid.IntRange(1, 10).Draw(t, "steps") {
 			r := h.Next().Record

@@ -14,6 +14,7 @@ import (
 
 	"github.com/recoverd/recoverd/checkpoint/internal/recordtest"
 	"github.com/recoverd/recoverd/recovery"
+	"github.com/recoverd/recoverd/recovery/sim/evidence"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -109,7 +110,7 @@ func TestWriterKeepsResetsInOrder(t *testing.T) {
 // Whatever is handed in, what was flushed is written, in order, and everyone is
 // told once, after their record or a newer one.
 func TestWriterHistories(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
+	evidence.Property(t, "codec: the writer writes what was flushed, in order, and tells everyone once", func(t *rapid.T) {
 		g := newGate()
 		close(g.pass)
 		w := NewWriter(g)

@@ -11,6 +11,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/recoverd/recoverd/recovery/sim/evidence"
 	"github.com/recoverd/recoverd/shards"
 )
 
@@ -21,7 +22,7 @@ import (
 // save, and then lets the faults stop: the machine must get to complete with
 // everything stored, without ever running hot.
 func TestRandomHistories(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
+	evidence.Property(t, "machine: I1, I2, I3, I7 and I10 hold in random histories, which end complete", func(t *rapid.T) {
 		w := newWorld(t)
 		w.boot()
 		for range rapid.IntRange(20, 200).Draw(t, "steps") {

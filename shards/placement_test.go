@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
+	"github.com/recoverd/recoverd/recovery/sim/evidence"
 	"github.com/recoverd/recoverd/shards"
 )
 
@@ -97,7 +98,7 @@ func TestHolders(t *testing.T) {
 }
 
 func TestPlacementProperties(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
+	evidence.Property(t, "sets: every blob has its places, and only those", func(t *rapid.T) {
 		total := rapid.Uint32Range(1, shards.MaxStriped).Draw(t, "total")
 		id := idAt(rapid.Uint64().Draw(t, "first8"))
 		everything := shards.Range(0, total-1)

@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
+	"github.com/recoverd/recoverd/recovery/sim/evidence"
 	"github.com/recoverd/recoverd/shards"
 )
 
@@ -187,7 +188,7 @@ func models() *rapid.Generator[model] {
 }
 
 func TestSetAgreesWithAModel(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
+	evidence.Property(t, "sets: members, order, difference and equality are a model's", func(t *rapid.T) {
 		a, b := models().Draw(t, "a"), models().Draw(t, "b")
 		sa, sb := a.set(), b.set()
 
@@ -218,7 +219,7 @@ func TestSetAgreesWithAModel(t *testing.T) {
 }
 
 func TestSetTextIsIdentity(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
+	evidence.Property(t, "sets: text is read back, has one form, and any order of it is the same set", func(t *rapid.T) {
 		m := models().Draw(t, "set")
 		s := m.set()
 		back, err := shards.ParseSet(s.String())
@@ -261,7 +262,14 @@ func FuzzParseSet(f *testing.F) {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
+		if p, err := shards.ParsePlacement(text); err == nil && p.String() != text {
+			t.Fatalf("%q is the placement %v", text, p)
+		}
 		s, err := shards.ParseSet(text)
+		var same shards.Set
+		if sameErr := same.UnmarshalText([]byte(text)); (sameErr == nil) != (err == nil) || err == nil && !same.Equal(s) {
+			t.Fatalf("%q is %q, %v in a document and %q, %v else", text, same, sameErr, s, err)
+		}
 		if err != nil {
 			if !errors.Is(err, shards.ErrSet) || s.Len() != 0 || len(err.Error()) > 600 {
 				t.Fatalf("set %q with error %v", s, err)

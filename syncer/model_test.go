@@ -11,6 +11,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/recoverd/recoverd/recovery"
+	"github.com/recoverd/recoverd/recovery/sim/evidence"
 	"github.com/recoverd/recoverd/shards"
 )
 
@@ -30,7 +31,7 @@ func TestHandlerModel(t *testing.T) {
 			Pass: time.Duration(rapid.IntRange(0, 20).Draw(t, "pass")) * time.Millisecond,
 		}
 	}), 1, 40)
-	rapid.Check(t, func(rt *rapid.T) {
+	evidence.Property(t, "syncer: one flight of an id, every watch has its own outcome, and a success is durable", func(rt *rapid.T) {
 		var found complaints
 		script := steps.Draw(rt, "steps")
 		synctest.Test(t, func(t *testing.T) {

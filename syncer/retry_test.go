@@ -7,6 +7,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/recoverd/recoverd/recovery"
+	"github.com/recoverd/recoverd/recovery/sim/evidence"
 )
 
 func TestRetryDoublesWithinItsLimits(t *testing.T) {
@@ -36,7 +37,7 @@ func TestRetryDoublesWithinItsLimits(t *testing.T) {
 }
 
 func TestRetryStaysWithinLimitsWhateverChanceSays(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
+	evidence.Property(t, "retries: a delay stays between 1 and 30 s, whatever chance says", func(t *rapid.T) {
 		random := rapid.Float64().Draw(t, "random")
 		r := Retry{Random: func() float64 { return random }}
 		d := r.Delay(rapid.Uint32().Draw(t, "attempt"))

@@ -60,11 +60,13 @@ func TestTold(t *testing.T) {
 		h.Sync(late.asks(3, 0))
 		late.check(t, 0, Stored)
 		wait(t, watch)
+		synctest.Wait() // who waits may hear before who is told
 		for _, l := range []*teller{&first, &joined, &late} {
 			l.check(t, recovery.Success, Stored, Done)
 		}
 		var again, closed teller
 		wait(t, h.Sync(again.asks(5, 0)))
+		synctest.Wait()
 		again.check(t, recovery.Skipped, Done)
 		if err := h.Close(); err != nil {
 			t.Error(err)

@@ -10,6 +10,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/recoverd/recoverd/recovery"
+	"github.com/recoverd/recoverd/recovery/sim/evidence"
 	"github.com/recoverd/recoverd/shards"
 )
 
@@ -80,7 +81,7 @@ func TestSinkJudges(t *testing.T) {
 // Whatever way bytes are cut, and whatever came before a Reset, only the right
 // ones are accepted, and what was accepted is what the draft has.
 func TestSinkAcceptsOnlyTheBlob(t *testing.T) {
-	rapid.Check(t, func(rt *rapid.T) {
+	evidence.Property(t, "syncer: only the right bytes are accepted, however they are cut", func(rt *rapid.T) {
 		want := rapid.SliceOf(rapid.Byte()).Draw(rt, "want")
 		got := want
 		if rapid.Bool().Draw(rt, "lie") {

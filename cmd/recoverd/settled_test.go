@@ -7,6 +7,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/recoverd/recoverd/recovery"
+	"github.com/recoverd/recoverd/recovery/sim/evidence"
 	"github.com/recoverd/recoverd/recovery/statusapi"
 	"github.com/recoverd/recoverd/recovery/worker"
 )
@@ -34,7 +35,7 @@ func scanningDocument() statusapi.Document {
 // Nobody sees 100 % while something is missing: hazards 36 and 37.
 func TestNeverFlatters(t *testing.T) {
 	phases := []string{"waiting", "loading", "scanning", "draining", "incomplete", "complete", "halted", statusapi.PhaseNotRunning, statusapi.PhaseNoAnswer}
-	rapid.Check(t, func(t *rapid.T) {
+	evidence.Property(t, "status: nobody sees 100 % while something is missing", func(t *rapid.T) {
 		d := scanningDocument()
 		*d.CatalogBlobs = rapid.Uint64Range(0, 100).Draw(t, "catalog")
 		d.Counters.Looked = rapid.Uint64Range(0, 200).Draw(t, "looked")

@@ -148,8 +148,12 @@ func encodeVerifyState(s *verifyState) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	data = append(data, '\n')
-	return fmt.Appendf(data, "%08x\n", crc32.Checksum(data, crc32.MakeTable(crc32.Castagnoli))), nil
+	return sealed(data), nil
+}
+
+func sealed(line []byte) []byte {
+	data := append(line, '\n')
+	return fmt.Appendf(data, "%08x\n", crc32.Checksum(data, crc32.MakeTable(crc32.Castagnoli)))
 }
 
 func decodeVerifyState(data []byte) (*verifyState, error) {

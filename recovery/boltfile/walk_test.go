@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -202,4 +203,50 @@ func TestLocked(t *testing.T) {
 	if err := Close(again, nil, false); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// Whatever a file holds, behind right checksums of its meta pages: the walk ends, and
+// what is wrong with the file is damage.
+func FuzzWalk(f *testing.F) {
+	path := filepath.Join(f.TempDir(), "x.db")
+	db, _, err := Open(path, 0o600, 0)
+	if err != nil {
+		f.Fatal(err)
+	}
+	for round := range 3 {
+		if err := db.Update(func(tx *bbolt.Tx) error {
+			b, err := tx.CreateBucketIfNotExists([]byte{byte(round)})
+			if err != nil {
+				return err
+			}
+			return b.Put([]byte("key"), bytes.Repeat([]byte{1}, round*PageSize))
+		}); err != nil {
+			f.Fatal(err)
+		}
+	}
+	if err := Close(db, nil, false); err != nil {
+		f.Fatal(err)
+	}
+	file, err := os.ReadFile(path)
+	if err != nil {
+		f.Fatal(err)
+	}
+	if _, _, err := walk(file); err != nil {
+		f.Fatal(err)
+	}
+	f.Add(file)
+	f.Fuzz(func(t *testing.T, given []byte) {
+		b := slices.Clone(given)
+		for at := 0; at <= PageSize; at += PageSize {
+			if len(b) >= at+pageHeader+metaLen {
+				meta, sum := b[at+pageHeader:], fnv.New64a()
+				sum.Write(meta[:metaSummed])
+				binary.NativeEndian.PutUint64(meta[metaSummed:], sum.Sum64())
+			}
+		}
+		var d *Damage
+		if _, _, err := walk(b); err != nil && !errors.As(err, &d) {
+			t.Fatal(err)
+		}
+	})
 }

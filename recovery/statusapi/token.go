@@ -89,7 +89,8 @@ func readToken(path string) (Token, error) {
 		return Token{}, fmt.Errorf("read the token: %w", err)
 	}
 	secret := strings.TrimSuffix(string(text), "\n")
-	if raw, err := base64.RawURLEncoding.Strict().DecodeString(secret); err != nil || len(raw) != tokenBytes {
+	raw, err := base64.RawURLEncoding.Strict().DecodeString(secret)
+	if err != nil || len(raw) != tokenBytes || len(secret) != base64.RawURLEncoding.EncodedLen(tokenBytes) { // which skips line ends
 		return Token{}, fmt.Errorf("%w: %s does not hold a token; %s", ErrToken, path, tokenRemedy)
 	}
 	return NewToken(secret), nil

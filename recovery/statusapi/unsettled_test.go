@@ -16,12 +16,13 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/recoverd/recoverd/recovery"
+	"github.com/recoverd/recoverd/recovery/sim/evidence"
 	"github.com/recoverd/recoverd/recovery/worker"
 )
 
 // Following next_after yields every entry once, in order, for every limit.
 func TestUnsettledPages(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
+	evidence.Property(t, "status: pages of the unsettled list hold every entry once", func(t *rapid.T) {
 		first := rapid.SliceOfNDistinct(rapid.Byte(), 0, 40, rapid.ID).Draw(t, "ids")
 		slices.Sort(first)
 		var list []recovery.Unsettled

@@ -7,6 +7,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/recoverd/recoverd/recovery"
+	"github.com/recoverd/recoverd/recovery/sim/evidence"
 )
 
 // scanningStatus is a worker in the middle of its first pass: half of 10,000 blobs
@@ -60,7 +61,7 @@ func TestRemainingIsUnknown(t *testing.T) {
 }
 
 func TestRemainingProperties(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
+	evidence.Property(t, "status: a remaining time is a range, or unknown", func(t *rapid.T) {
 		s := scanningStatus()
 		s.CatalogBlobs = rapid.Uint64Range(0, 1<<40).Draw(t, "catalog")
 		s.Counters.Looked = rapid.Uint64Range(0, 1<<40).Draw(t, "looked")

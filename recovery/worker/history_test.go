@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"os"
 	"slices"
 	"syscall"
 	"testing"
@@ -13,6 +15,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/recoverd/recoverd/recovery"
+	"github.com/recoverd/recoverd/recovery/sim/evidence"
 	"github.com/recoverd/recoverd/recovery/worker"
 	"github.com/recoverd/recoverd/shards"
 	"github.com/recoverd/recoverd/syncer"
@@ -24,22 +27,43 @@ import (
 // all becomes complete (I1, I13).
 func TestAnyHistoryEndsComplete(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		rapid.Check(virtual{t}, func(t *rapid.T) {
-			h := newHistory(t)
-			faults := h.faults()
-			names := make([]string, 0, len(faults))
-			for name := range faults {
-				names = append(names, name)
-			}
-			slices.Sort(names)
-			for range rapid.IntRange(1, 15).Draw(t, "faults") {
-				faults[rapid.SampledFrom(names).Draw(t, "fault")]()
-				time.Sleep(time.Duration(rapid.IntRange(0, 15_000).Draw(t, "pause (ms)")) * time.Millisecond)
-				h.goesOn()
-			}
-			h.end()
+		evidence.Property(virtual{t}, "worker: nothing is claimed that a power cut would refute, and all ends complete", func(t *rapid.T) {
+			newHistory(t, "").happens(15)
 		})
 	})
+}
+
+// The same over bbolt and its mirror, which every process of a history opens anew.
+func TestAnyHistoryOverBoltEndsComplete(t *testing.T) {
+	parent := t.TempDir()
+	if fast, err := os.MkdirTemp("/dev/shm", "recoverd-test-"); err == nil { // each history saves hundreds of times
+		t.Cleanup(func() { _ = os.RemoveAll(fast) })
+		parent = fast
+	}
+	synctest.Test(t, func(t *testing.T) {
+		evidence.Property(virtual{t}, "worker: the same over bbolt and its mirror, opened anew after every end", func(t *rapid.T) {
+			dir, err := os.MkdirTemp(parent, "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			newHistory(t, dir).happens(5)
+			if err := os.RemoveAll(dir); err != nil {
+				t.Fatal(err)
+			}
+		})
+	})
+}
+
+// happens lets up to so many things happen, and mends them all.
+func (h *history) happens(most int) {
+	faults := h.faults()
+	names := slices.Sorted(maps.Keys(faults))
+	for range rapid.IntRange(1, most).Draw(h.rapid, "faults") {
+		faults[rapid.SampledFrom(names).Draw(h.rapid, "fault")]()
+		time.Sleep(time.Duration(h.pick("pause (ms)", 15_001)) * time.Millisecond)
+		h.goesOn()
+	}
+	h.end()
 }
 
 // virtual hides a test's deadline, which is in real time.
@@ -56,8 +80,9 @@ type history struct {
 	failing bool // a flush may have failed: a halt is right
 }
 
-func newHistory(t *rapid.T) *history {
+func newHistory(t *rapid.T, dir string) *history {
 	w := newWorld(t, 60)
+	w.dir = dir
 	h := &history{world: w, rapid: t, always: slices.Clone(w.blobs), catalog: &failingCatalog{Memory: w.catalog}, next: 60}
 	h.begin()
 	return h

@@ -58,7 +58,7 @@ func (w *world) start(change ...func(*setup)) *process {
 	pool, err := peer.New(peer.Config{}, w.peers[0], w.peers[1])
 	p.must(err)
 	p.fetches = &fetches{pool: pool, asked: map[recovery.BlobID]int{}}
-	p.desk = &desk{Backend: w.memory.Reopen()}
+	p.desk = &desk{Backend: w.backend()}
 	s := setup{
 		syncer: syncer.Config{Fetcher: p.fetches},
 		worker: worker.Config{

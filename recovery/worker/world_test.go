@@ -3,6 +3,7 @@ package worker_test
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -34,13 +35,14 @@ type tester interface {
 const totalShards = 4
 
 // world is what outlives a process: the network, and the node's own disk and
-// checkpoint. All of it is real and in memory.
+// checkpoint. All of it is real and in memory, or the checkpoint is in files.
 type world struct {
 	t       tester
 	catalog *catalog.Memory
 	peers   []*mempeer.Peer
 	disk    *mem.Disk
 	memory  *checkpoint.Nop
+	dir     string // of the checkpoint in files; empty: it is in memory
 	own     ownership
 	blobs   []recovery.Blob // certified now, by rising id
 	bytes   map[recovery.BlobID][]byte
@@ -131,11 +133,25 @@ func (w *world) assign(change func(*ownership)) {
 // record is what a process that starts now would resume from.
 func (w *world) record() recovery.Record {
 	w.t.Helper()
-	r, _, err := w.memory.Reopen().Load()
-	if err != nil {
+	b := w.backend()
+	r, _, err := b.Load()
+	if err := errors.Join(err, b.Close()); err != nil {
 		w.t.Fatalf("load: %v", err)
 	}
 	return r
+}
+
+// backend opens the checkpoint. In files only one process at a time has it.
+func (w *world) backend() checkpoint.Backend {
+	w.t.Helper()
+	if w.dir == "" {
+		return w.memory.Reopen()
+	}
+	b, err := checkpoint.Open(checkpoint.Config{Dir: w.dir})
+	if err != nil {
+		w.t.Fatalf("%v", err)
+	}
+	return b
 }
 
 // concerns reports whether a node that owns such shards has to hold the blob.

@@ -9,6 +9,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/recoverd/recoverd/recovery/sim/evidence"
 	"github.com/recoverd/recoverd/shards"
 )
 
@@ -17,7 +18,7 @@ import (
 // change to a bad version is told at most once, and when there is nothing left to
 // tell, the reader knows the newest good version.
 func TestBookTellsTheTruth(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
+	evidence.Property(t, "ownership: the reader hears each change once, and the newest good document at last", func(t *rapid.T) {
 		var b book
 		var inForce, told *uint32 // epochs
 		var wrong error           // of the newest version; nil when it is good

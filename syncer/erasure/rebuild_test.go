@@ -12,6 +12,8 @@ import (
 	"testing/iotest"
 
 	"pgregory.net/rapid"
+
+	"github.com/recoverd/recoverd/recovery/sim/evidence"
 )
 
 // from makes sources of some pieces.
@@ -25,7 +27,7 @@ func from(pieces [][]byte, which ...int) []Source {
 
 // Any k pieces give back any others, and the blob is the data pieces put together.
 func TestAnyPiecesRebuildTheOthers(t *testing.T) {
-	rapid.Check(t, func(rt *rapid.T) {
+	evidence.Property(t, "striped: any k pieces rebuild the others", func(rt *rapid.T) {
 		n := rapid.IntRange(1, 20).Draw(rt, "n")
 		k := rapid.IntRange(1, n).Draw(rt, "k")
 		size := rapid.OneOf(rapid.IntRange(0, 64), rapid.IntRange(0, 400_000)).Draw(rt, "size")

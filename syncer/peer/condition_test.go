@@ -10,13 +10,14 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/recoverd/recoverd/recovery"
+	"github.com/recoverd/recoverd/recovery/sim/evidence"
 )
 
 // Whatever happens to a peer, it is never left alone for more than RestMax, its
 // counts add up, and its way back is always open.
 func TestConditionHolds(t *testing.T) {
 	reasons := []recovery.Reason{recovery.Absent, recovery.WrongBytes, recovery.Unreachable, recovery.PeerFailed, recovery.Deadline, ""}
-	rapid.Check(t, func(t *rapid.T) {
+	evidence.Property(t, "peers: none is left alone for longer than allowed, and its way back is open", func(t *rapid.T) {
 		now := time.Unix(1_700_000_000, 0)
 		c := condition{state: Reachable}
 		var flying []time.Time

@@ -156,9 +156,8 @@ func TestMixedBytesOfLiars(t *testing.T) {
 func TestOneSoundPeerIsEnough(t *testing.T) {
 	const size = 3_000
 	piece, content := peertest.NewPiece(1, size)
-	histories, hedged := uint64(0), uint64(0)
-	rapid.Check(t, func(rt *rapid.T) {
-		histories++
+	hedged := uint64(0)
+	evidence.Property(t, "peers: a blob that one sound peer has is recovered byte for byte, and that peer is never blamed", func(rt *rapid.T) {
 		sound := &far{
 			every: rapid.IntRange(0, 10).Draw(rt, "every"), slow: drawDelay(rt),
 			name: "sound", content: content, answers: drawDelay(rt), stall: drawDelay(rt), chunk: 700,
@@ -200,8 +199,5 @@ func TestOneSoundPeerIsEnough(t *testing.T) {
 			rt.Fatal(problem)
 		}
 	})
-	evidence.Record(t, evidence.Entry{
-		Layer: "properties", What: "fleets with one sound peer recover everything, and never blame it", Tried: histories, Unit: "histories",
-		Detail: fmt.Sprintf("%d requests were raced", hedged),
-	})
+	t.Logf("%d requests were raced", hedged)
 }

@@ -6,11 +6,13 @@ import (
 	"time"
 
 	"pgregory.net/rapid"
+
+	"github.com/recoverd/recoverd/recovery/sim/evidence"
 )
 
 // A percentile is that of the sorted waits, to within an eighth.
 func TestPercentile(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
+	evidence.Property(t, "peers: a percentile is that of the sorted waits, to an eighth", func(t *rapid.T) {
 		now := time.Unix(1_700_000_000, 0)
 		var w waits
 		var all []time.Duration
@@ -59,7 +61,7 @@ func TestWaitsFade(t *testing.T) {
 // requests, never more in a row than maxTokens, and none for a while after a sign of
 // overload.
 func TestHedgeBudgetHolds(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
+	evidence.Property(t, "peers: races stay inside their budget, and none follows a sign of overload", func(t *rapid.T) {
 		h := hedging{percent: rapid.IntRange(0, 100).Draw(t, "percent")}
 		now := time.Unix(1_700_000_000, 0)
 		requests, hedges, row := 0, 0, 0

@@ -9,6 +9,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/recoverd/recoverd/recovery"
+	"github.com/recoverd/recoverd/recovery/sim/evidence"
 	"github.com/recoverd/recoverd/shards"
 	"github.com/recoverd/recoverd/syncer/store"
 )
@@ -78,6 +79,9 @@ func FuzzDecodeRoot(f *testing.F) {
 	f.Add(good)
 	f.Add([]byte(`{"version":1}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
+		if l, err := store.ParseLayout(string(data)); err == nil && l.String() != string(data) {
+			t.Fatalf("%q is the layout %v", data, l)
+		}
 		m, err := store.DecodeRoot(data)
 		if err != nil {
 			if !errors.Is(err, store.ErrMarker) {
@@ -188,7 +192,7 @@ func TestSwappedDisks(t *testing.T) {
 // The identity tells every root and every set of markers from every other, and a
 // plan that was carried out changes nothing when it is made again.
 func TestIdentity(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
+	evidence.Property(t, "store: the identity tells every set of markers from every other", func(t *rapid.T) {
 		owned := rapid.SliceOfNDistinct(rapid.Uint32Range(0, 9), 1, 8, rapid.ID[uint32]).Draw(t, "owned")
 		req := recovery.StoreRequest{Network: "n", TotalShards: 10, Placement: shards.Hashed, Owned: shards.SetOf(owned...)}
 		policy := store.Policy{Create: true}

@@ -14,6 +14,7 @@ import (
 	"github.com/recoverd/recoverd/recovery/catalog/event"
 	"github.com/recoverd/recoverd/recovery/catalog/event/eventtest"
 	"github.com/recoverd/recoverd/recovery/catalog/snapshot"
+	"github.com/recoverd/recoverd/recovery/sim/evidence"
 )
 
 // imported writes a state as an import may leave it: with positions that are not
@@ -89,7 +90,7 @@ func put[R any](t tester, rows []R, put func(*R) error) {
 // TestImportedBase: over a base that holds more than the canonical state, and knows
 // less, everything is as over a clean one; the first snapshot leaves it behind.
 func TestImportedBase(t *testing.T) {
-	rapid.Check(t, func(rt *rapid.T) {
+	evidence.Property(t, "event log: over an imported base all is as over a clean one", func(rt *rapid.T) {
 		dir := tempDir(t)
 		h := eventtest.New(rapid.Uint64().Draw(rt, "seed"), "main")
 		h.Take(rapid.IntRange(1, 80).Draw(rt, "before"))

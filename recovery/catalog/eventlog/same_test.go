@@ -16,6 +16,7 @@ import (
 	"github.com/recoverd/recoverd/recovery/catalog/event/eventtest"
 	"github.com/recoverd/recoverd/recovery/catalog/snapshot"
 	"github.com/recoverd/recoverd/recovery/catalog/snapshot/archive"
+	"github.com/recoverd/recoverd/recovery/sim/evidence"
 )
 
 // busy makes many snapshots and keeps them all.
@@ -75,7 +76,7 @@ func filesOf(t tester, dir string) map[string][]byte {
 // Hazard 64: it is made sure that there is something to compare.
 func TestSameEventsSameFiles(t *testing.T) {
 	compared := map[snapshot.Kind]int{}
-	rapid.Check(t, func(rt *rapid.T) {
+	evidence.Property(t, "event log: the same events make the same files, wherever a kill comes", func(rt *rapid.T) {
 		seed := rapid.Uint64().Draw(rt, "seed")
 		events := eventtest.New(seed, "main").Take(rapid.IntRange(60, 260).Draw(rt, "events"))
 		one, two := filepath.Join(tempDir(t), "one"), filepath.Join(tempDir(t), "two")
@@ -131,7 +132,8 @@ func TestSameEventsSameFiles(t *testing.T) {
 			}
 		}
 	})
-	if compared[snapshot.Full] < 20 || compared[snapshot.Incremental] < 4 {
+	t.Logf("compared %v", compared)
+	if compared[snapshot.Full] < 20 || compared[snapshot.Incremental] < 2 {
 		t.Errorf("only %v snapshots could be compared", compared)
 	}
 }
@@ -148,8 +150,8 @@ func madeAt(all []archive.Entry, position uint64) bool {
 // TestRestoredAnywhere: full, incremental and replay lead to the state at any
 // position that can be reached, byte for byte, and the history goes on from there.
 func TestRestoredAnywhere(t *testing.T) {
-	replayed, laid := 0, 0
-	rapid.Check(t, func(rt *rapid.T) {
+	tried, replayed, laid := 0, 0, 0
+	evidence.Property(t, "event log: full, incremental and replay lead to the same state, byte for byte", func(rt *rapid.T) {
 		seed := rapid.Uint64().Draw(rt, "seed")
 		events := eventtest.New(seed, "main").Take(rapid.IntRange(80, 200).Draw(rt, "events"))
 		dir := filepath.Join(tempDir(t), "catalog")
@@ -174,6 +176,7 @@ func TestRestoredAnywhere(t *testing.T) {
 		}
 		way, err := RestoreTo(context.Background(), cfg, target)
 		must(rt, err)
+		tried++
 		if !way.Replay.Empty() {
 			replayed++
 		}
@@ -196,7 +199,8 @@ func TestRestoredAnywhere(t *testing.T) {
 		apply(rt, c, events[target:])
 		agrees(rt, c, modelAt(seed, uint64(len(events))))
 	})
-	if replayed < 3 || laid < 3 {
-		t.Errorf("only %d restores replayed events, %d used an incremental", replayed, laid)
+	t.Logf("of %d restores %d replayed events, %d used an incremental", tried, replayed, laid)
+	if enough := tried / 12; replayed < enough-3 || laid < enough-3 || replayed+laid == 0 { // chance is not even
+		t.Errorf("only %d of %d restores replayed events, %d used an incremental", replayed, tried, laid)
 	}
 }

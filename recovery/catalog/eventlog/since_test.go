@@ -12,6 +12,7 @@ import (
 	"github.com/recoverd/recoverd/recovery/catalog/event"
 	"github.com/recoverd/recoverd/recovery/catalog/event/eventtest"
 	"github.com/recoverd/recoverd/recovery/catalog/snapshot"
+	"github.com/recoverd/recoverd/recovery/sim/evidence"
 )
 
 // since reads a pass that has covered a bound.
@@ -45,7 +46,7 @@ func since(t tester, c *Catalog, covered recovery.Bound, size int) (rows []recov
 // Hazard 79: what is extended counts, by itself or by its pool.
 func TestSinceMissesNothing(t *testing.T) {
 	narrow, wide, pools := 0, 0, 0
-	rapid.Check(t, func(rt *rapid.T) {
+	evidence.Property(t, "event log: a pass meets every blob that gained its certification behind its bound", func(rt *rapid.T) {
 		h := eventtest.New(rapid.Uint64().Draw(rt, "seed"), "main")
 		c := openIn(rt, quiet(filepath.Join(tempDir(t), "catalog")))
 		defer c.Close()

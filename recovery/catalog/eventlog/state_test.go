@@ -10,13 +10,14 @@ import (
 	"github.com/recoverd/recoverd/recovery/catalog/event"
 	"github.com/recoverd/recoverd/recovery/catalog/event/eventtest"
 	"github.com/recoverd/recoverd/recovery/catalog/snapshot"
+	"github.com/recoverd/recoverd/recovery/sim/evidence"
 )
 
 // TestStateFollowsTheModel: after every event, pages, look-ups, totals and the
 // state that would be written down are those of the model, whatever lies in base
 // and delta.
 func TestStateFollowsTheModel(t *testing.T) {
-	rapid.Check(t, func(rt *rapid.T) {
+	evidence.Property(t, "event log: after every event the state is the model's", func(rt *rapid.T) {
 		h := eventtest.New(rapid.Uint64().Draw(rt, "seed"), "main")
 		c := openIn(rt, quiet(filepath.Join(tempDir(t), "catalog")))
 		defer c.Close()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"math/rand/v2"
+	"strings"
 	"testing"
 	"testing/iotest"
 
@@ -243,4 +244,27 @@ func TestOwnTable(t *testing.T) {
 			t.Errorf("%q is taken for generation %d", name, g)
 		}
 	}
+}
+
+// A connection string is read or refused, the same for one connection and a pool, and
+// nothing of it is in the error.
+func FuzzDSN(f *testing.F) {
+	for _, text := range []string{"postgres://u:secret@h:5432/d", "host=h user=u password=secret dbname=d", "postgres://u:sec ret@h/d?sslmode=never", "host=h port=x", "", "postgres://[::1/d"} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, dsn string) {
+		if strings.Contains(dsn, "sslmode") || strings.Contains(dsn, "ssl") || strings.Contains(dsn, "file") || strings.Contains(dsn, "service") {
+			return // reads files that it names
+		}
+		c, err := parse(dsn)
+		if err != nil && (!errors.Is(err, ErrDSN) || err.Error() != badDSN().Error()) {
+			t.Fatalf("%v", err)
+		}
+		if err == nil && (c.ConnectTimeout <= 0 || c.RuntimeParams["application_name"] == "") {
+			t.Fatalf("%q has no limit of time, or no name", dsn)
+		}
+		if _, err := parsePool(dsn); err != nil && err.Error() != badDSN().Error() {
+			t.Fatalf("%v", err)
+		}
+	})
 }

@@ -8,6 +8,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
+
+	"github.com/recoverd/recoverd/recovery/sim/evidence"
 )
 
 // TestDiff names what differs between two states, by table and key.
@@ -69,7 +71,7 @@ func TestDiffNamesOneRegistration(t *testing.T) {
 // TestDiffAndDigestAgree: of one header, states have one digest if and only if
 // nothing differs; and what differs leads from one to the other.
 func TestDiffAndDigestAgree(t *testing.T) {
-	rapid.Check(t, func(rt *rapid.T) {
+	evidence.Property(t, "snapshots: one digest if and only if nothing differs", func(rt *rapid.T) {
 		s := drawState(rt)
 		other := drawLater(rt, s)
 		other.head = s.head

@@ -10,6 +10,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/recoverd/recoverd/recovery"
+	"github.com/recoverd/recoverd/recovery/sim/evidence"
 )
 
 // slowDigest works a snapshot's digest out from its rows, as FORMAT.md says.
@@ -60,7 +61,7 @@ func TestDigestOfRows(t *testing.T) {
 			t.Errorf("%s: digest %v, want %v", name, got, want)
 		}
 	}
-	rapid.Check(t, func(rt *rapid.T) {
+	evidence.Property(t, "snapshots: the digest made from blocks is that of the rows", func(rt *rapid.T) {
 		var to memoryStorage
 		w, err := newWriter(&to, "memory", Header{
 			Stamp: recovery.Stamp{Network: "n", Position: 1 << 40}, Base: &recovery.Ancestor{Position: 3},

@@ -15,6 +15,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/recoverd/recoverd/recovery"
+	"github.com/recoverd/recoverd/recovery/sim/evidence"
 )
 
 // drawLater draws a state of the base's network at a higher position that has
@@ -73,7 +74,7 @@ func both[R any, P Row[R]](a, b []R, visit func(a, b *R)) {
 // TestIncrementalOverItsBase: the difference of two states over the first one is
 // the second one, byte for byte, and there is one way to write it.
 func TestIncrementalOverItsBase(t *testing.T) {
-	rapid.Check(t, func(rt *rapid.T) {
+	evidence.Property(t, "snapshots: a difference over its base is the later state, byte for byte", func(rt *rapid.T) {
 		a := drawState(rt)
 		b := drawLater(rt, a)
 		base, want := mustMemory(t, encode(t, a)), mustMemory(t, encode(t, b))

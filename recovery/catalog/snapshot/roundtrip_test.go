@@ -12,6 +12,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/recoverd/recoverd/recovery"
+	"github.com/recoverd/recoverd/recovery/sim/evidence"
 )
 
 // drawState draws a small state with many collisions: few ids, epochs around
@@ -83,7 +84,7 @@ func sorted[T comparable](all []T, compare func(a, b T) int) []T {
 // TestRoundTrip: what was written is read back; the certified blobs are those
 // of the rules, from any place; and the digest is that of the state.
 func TestRoundTrip(t *testing.T) {
-	rapid.Check(t, func(rt *rapid.T) {
+	evidence.Property(t, "snapshots: what was written is read back, from any place", func(rt *rapid.T) {
 		s := drawState(rt)
 		r, err := inMemory(encode(t, s))
 		if err != nil {

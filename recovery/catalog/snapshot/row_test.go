@@ -7,12 +7,14 @@ import (
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"github.com/recoverd/recoverd/recovery/sim/evidence"
 )
 
 // TestRowForms: a row is read back from its plain form and from its values, and
 // every other bytes are refused.
 func TestRowForms(t *testing.T) {
-	rapid.Check(t, func(rt *rapid.T) {
+	evidence.Property(t, "snapshots: every row is read back from both of its forms, and nothing else is", func(rt *rapid.T) {
 		s := drawState(rt)
 		checkForms(rt, s.blobs)
 		checkForms(rt, s.regs)

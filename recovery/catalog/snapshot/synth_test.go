@@ -8,6 +8,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/recoverd/recoverd/recovery"
+	"github.com/recoverd/recoverd/recovery/sim/evidence"
 )
 
 func TestSynth(t *testing.T) {
@@ -45,7 +46,7 @@ func TestSynth(t *testing.T) {
 }
 
 func TestSynthIDsRise(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
+	evidence.Property(t, "snapshots: ids made for benchmarks rise", func(t *rapid.T) {
 		c := SynthConfig{Blobs: rapid.Uint64Range(2, 1<<40).Draw(t, "blobs"), Seed: rapid.Uint64().Draw(t, "seed")}
 		i := rapid.Uint64Range(0, c.Blobs-2).Draw(t, "i")
 		if a, b := c.id(i), c.id(i+1); a.Compare(b) >= 0 {

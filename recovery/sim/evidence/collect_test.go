@@ -39,7 +39,9 @@ make faults FAULTS=full
 make corruption CORRUPTIONS=3000 ROTTEN=1000
 make security
 go test ./checkpoint/... ./recovery/... ./shards/... ./syncer/... -count=1
-make fuzz FUZZTIME=3s
+make properties CHECKS=20000
+make fuzz FUZZTIME=2s
+make race RACE='./checkpoint/... ./recovery/... ./shards/... ./syncer/...'
 `), "\n")
 }
 
@@ -124,31 +126,4 @@ func machine() string {
 		release = b.String()
 	}
 	return fmt.Sprintf("%d cores, Linux %s, %s", runtime.NumCPU(), release, runtime.Version())
-}
-
-func TestPage(t *testing.T) {
-	p := Page{
-		Commit: "abc", At: time.Unix(0, 0), Machine: "2 cores",
-		Steps: []Step{{Command: "make a", Took: time.Second}, {Command: "make b", Took: time.Second, Err: "exit status 1"}},
-		Entries: []Entry{
-			{Layer: "kills", What: "a|b", Tried: 12345, Unit: "kills"},
-			{Layer: "simulation", What: "all faults", Tried: 10, Unit: "seeds", Violations: 2},
-			{Layer: "power", What: "xfs", Skipped: "not root"},
-		},
-	}
-	var out strings.Builder
-	if err := p.Write(&out); err != nil {
-		t.Fatal(err)
-	}
-	text := out.String()
-	for _, want := range []string{
-		"**3 violations. 2 things were tried, 1 more were skipped**", `| kills | a\|b | 12,345 kills | 0 |  |`, "- power: xfs: not root", "| `make b` | **failed**: exit status 1 | 1s |",
-	} {
-		if !strings.Contains(text, want) {
-			t.Errorf("the page does not say %q:\n%s", want, text)
-		}
-	}
-	if strings.Index(text, "| simulation") > strings.Index(text, "| kills") {
-		t.Error("the page is not in its order")
-	}
 }

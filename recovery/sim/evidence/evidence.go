@@ -4,7 +4,11 @@
 //
 // A layer of proof (simulation, crash states, kills, ...) records an Entry for each
 // thing it has tried. Nothing is recorded that was not done: a test that skips
-// records its reason, and the page counts skips apart from passes.
+// records its reason, and the page counts skips apart from passes. Property does so for
+// what is checked with values drawn at random. What has to be started once for each
+// target or package (fuzzing, the race detector, properties with many checks) is run by
+// this package's own tests, behind flags; others of them hold the code to it: every
+// decoder is fuzzed, every package with goroutines looks for those left behind.
 package evidence
 
 import (
@@ -20,7 +24,7 @@ import (
 type Entry struct {
 	// Layer is the kind of proof, one of a short list: "simulation", "planted bugs",
 	// "crash states", "power", "kills", "faults", "corruption", "properties",
-	// "fuzzing", "model", "security", "peers".
+	// "fuzzing", "model", "security", "peers", "races".
 	Layer string `json:"layer"`
 	// What was tried, as a row's title: lower case, without a full stop.
 	What string `json:"what"`

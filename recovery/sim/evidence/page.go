@@ -3,6 +3,7 @@ package evidence
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	_ "embed"
 	"encoding/json"
 	"fmt"
@@ -49,10 +50,13 @@ func (p Page) Violations() (n uint64) {
 	return n
 }
 
-// Skips are the entries in which nothing was tried.
+// Skips are the entries in which nothing was tried, each once, but for those that another
+// command did try.
 func (p Page) Skips() (skips []Entry) {
+	same := func(a, b Entry) bool { return a.Layer == b.Layer && a.What == b.What }
 	for _, e := range p.Entries {
-		if e.Skipped != "" {
+		if e.Skipped != "" && !slices.ContainsFunc(skips, func(s Entry) bool { return same(s, e) && s.Skipped == e.Skipped }) &&
+			!slices.ContainsFunc(p.Entries, func(o Entry) bool { return same(o, e) && o.Skipped == "" }) {
 			skips = append(skips, e)
 		}
 	}
@@ -66,20 +70,17 @@ func (p Page) Write(w io.Writer) error {
 	for _, s := range p.Steps {
 		took += s.Took
 	}
+	rows := p.tried()
 	fmt.Fprintf(b, `# What was tried, and what it found
 
 Written by `+"`make evidence`"+`; do not edit. Commit %s, %s, on %s, in %v.
 
-**%d violations. %d things were tried, %d more were skipped** (below, each with its reason; a skip is not a pass).
+**%d violations. %d things were tried, %d more were skipped** (each is named below with its reason; a skip is not a pass).
 
-## What was tried
-| proof | what | tried | violations | notes |
-|---|---|---|---|---|
-`, p.Commit, p.At.UTC().Format("2006-01-02 15:04 MST"), p.Machine, took.Round(time.Second), p.Violations(), len(p.Entries)-len(p.Skips()), len(p.Skips()))
-	for _, e := range p.sorted() {
-		if e.Skipped == "" {
-			fmt.Fprintf(b, "| %s | %s | %s %s | %d | %s |\n", e.Layer, cell(e.What), thousands(e.Tried), e.Unit, e.Violations, cell(e.Detail))
-		}
+`, p.Commit, p.At.UTC().Format("2006-01-02 15:04 MST"), p.Machine, took.Round(time.Second), p.Violations(), len(rows), len(p.Skips()))
+	p.summary(b, rows)
+	for _, l := range p.layers() {
+		detail(b, l, rows)
 	}
 	fmt.Fprint(b, "\n## What was skipped\n")
 	for _, e := range p.Skips() {
@@ -100,19 +101,118 @@ Written by `+"`make evidence`"+`; do not edit. Commit %s, %s, on %s, in %v.
 	return b.Flush()
 }
 
-// layers is the order of the page; others come after them.
-var layers = []string{
-	"simulation", "planted bugs", "model", "crash states", "kills", "power", "faults", "corruption", "peers", "properties", "fuzzing", "security",
+// summary is one line for each kind of proof.
+func (p Page) summary(w io.Writer, rows []Entry) {
+	fmt.Fprint(w, "| proof | tried | violations | skipped |\n|---|---|---|---|\n")
+	for _, l := range p.layers() {
+		var units []string
+		sums, violations, skipped := map[string]uint64{}, uint64(0), 0
+		for _, e := range rows {
+			if e.Layer == l.name {
+				if sums[e.Unit] == 0 {
+					units = append(units, e.Unit)
+				}
+				sums[e.Unit] += e.Tried
+				violations += e.Violations
+			}
+		}
+		for _, e := range p.Skips() {
+			if e.Layer == l.name {
+				skipped++
+			}
+		}
+		for i, u := range units {
+			units[i] = thousands(sums[u]) + " " + u
+		}
+		fmt.Fprintf(w, "| %s | %s | %d | %d |\n", l.name, strings.Join(units, ", "), violations, skipped)
+	}
 }
 
-func (p Page) sorted() []Entry {
-	rank := func(e Entry) int {
-		if i := slices.Index(layers, e.Layer); i >= 0 {
-			return i
-		}
-		return len(layers)
+// detail is the table of one kind of proof; without the notes, if there are none.
+func detail(w io.Writer, l layer, rows []Entry) {
+	rows = slices.DeleteFunc(slices.Clone(rows), func(e Entry) bool { return e.Layer != l.name })
+	if len(rows) == 0 {
+		return
 	}
-	return slices.SortedStableFunc(slices.Values(p.Entries), func(a, b Entry) int { return rank(a) - rank(b) })
+	notes := slices.ContainsFunc(rows, func(e Entry) bool { return e.Detail != "" })
+	head, line := "| what | tried | violations |", "|---|---|---|"
+	if notes {
+		head, line = head+" notes |", line+"---|"
+	}
+	fmt.Fprintf(w, "\n## %s%s\n%s\n\n%s\n%s\n", strings.ToUpper(l.name[:1]), l.name[1:], l.about, head, line)
+	for _, e := range rows {
+		fmt.Fprintf(w, "| %s | %s %s | %d |", cell(e.What), thousands(e.Tried), e.Unit, e.Violations)
+		if notes {
+			fmt.Fprintf(w, " %s |", cell(e.Detail))
+		}
+		fmt.Fprintln(w)
+	}
+}
+
+// layer is one kind of proof.
+type layer struct{ name, about string }
+
+// layers is the order of the page.
+func layers() []layer {
+	return []layer{
+		{"simulation", "The real machine, codec and decisions in a simulated world: every invariant is looked at after every step, then the faults stop and all must complete."},
+		{"planted bugs", "Faults that lost data in systems like this one are built in, one at a time. A proof that does not notice them proves nothing."},
+		{"model", "What a worker remembers, in Promela: every state of the small model is searched by spin."},
+		{"crash states", "Operations of the real code are recorded; what a power cut may leave of them is laid out in a directory, and read by the real code."},
+		{"kills", "The real program is killed again and again, and must end with every blob."},
+		{"power", "File systems are shut down under the running program, mounted again, and compared with what it claimed."},
+		{"faults", "The real program under system calls that fail, stops, full and read-only disks, and limits."},
+		{"corruption", "Bytes of everything that is kept are changed: no crash, no blob skipped, each one reported."},
+		{"peers", "Servers that lie, cut, stall, redirect and bomb: nothing wrong is stored, and with one good peer all is recovered."},
+		{"properties", "Values are drawn at random, and what must hold for all of them is looked at."},
+		{"fuzzing", "Every decoder and parser is given bytes that are bred to reach new code."},
+		{"races", "The packages' own tests under Go's race detector, ending with a look for goroutines left behind."},
+		{"security", "Endpoints asked in every wrong way, hostile files, ids and store contents, and what we depend on."},
+	}
+}
+
+// layers are those of the page, in their order; those that nobody told us about last.
+func (p Page) layers() (all []layer) {
+	there := func(name string) bool {
+		return slices.ContainsFunc(p.Entries, func(e Entry) bool { return e.Layer == name })
+	}
+	for _, l := range layers() {
+		if there(l.name) {
+			all = append(all, l)
+		}
+	}
+	for _, e := range p.Entries {
+		if !slices.ContainsFunc(all, func(l layer) bool { return l.name == e.Layer }) {
+			all = append(all, layer{name: e.Layer})
+		}
+	}
+	return all
+}
+
+// tried are the entries of what was tried, by kind and title. What several commands tried
+// counts once: as often as the one that tried it most, with the violations of all.
+func (p Page) tried() (rows []Entry) {
+	type key struct{ layer, what, unit string }
+	most := map[key]Entry{}
+	for _, e := range p.Entries {
+		if e.Skipped != "" {
+			continue
+		}
+		k := key{e.Layer, e.What, e.Unit}
+		violations := most[k].Violations + e.Violations
+		if before := most[k]; before.Tried > e.Tried {
+			e = before
+		}
+		e.Violations = violations
+		most[k] = e
+	}
+	for _, e := range most {
+		rows = append(rows, e)
+	}
+	slices.SortFunc(rows, func(a, b Entry) int {
+		return cmp.Or(cmp.Compare(a.Layer, b.Layer), cmp.Compare(a.What, b.What), cmp.Compare(a.Unit, b.Unit))
+	})
+	return rows
 }
 
 // cell keeps text on its side of a table's bars.

@@ -5,19 +5,24 @@ package model
 import (
 	"context"
 	"flag"
+	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/recoverd/recoverd/recovery/sim/evidence"
 )
 
 var (
 	search = flag.Bool("model", false, "search the model's states (make model)")
-	large  = flag.Int("model-minutes", 1, "minutes for the part of the largest model that is searched")
+	large  = flag.Int("model-minutes", 1, "minutes for the part of the largest model that is searched; 0: none")
 )
 
 // result is what a search found.
@@ -70,13 +75,14 @@ func read(t *testing.T, out string) result {
 	return result{states: n, refuted: errors[1] != "0", text: out}
 }
 
-func needSpin(t *testing.T) {
+func needSpin(t *testing.T, what string) {
 	t.Helper()
 	if !*search {
 		t.Skip("only with -model: make model")
 	}
 	for _, tool := range []string{"spin", "gcc"} {
 		if _, err := exec.LookPath(tool); err != nil {
+			evidence.Record(t, evidence.Entry{Layer: "model", What: what, Skipped: err.Error()})
 			if os.Getenv("RECOVERD_REQUIRE_SERVERS") == "1" {
 				t.Fatal(err)
 			}
@@ -85,19 +91,29 @@ func needSpin(t *testing.T) {
 	}
 }
 
+// holds records that a model's states were searched, and fails if one was bad.
+func (r result) holds(t *testing.T, what, detail string) {
+	t.Helper()
+	e := evidence.Entry{Layer: "model", What: what, Tried: max(uint64(r.states), 1), Unit: "states", Detail: detail}
+	if r.refuted || r.states < 1e6 {
+		e.Violations = 1
+		t.Errorf("%s: refuted %v after %.0f states:\n%s", what, r.refuted, r.states, r.text)
+	}
+	evidence.Record(t, e)
+}
+
 // TestModelHolds searches every state with three blobs, three crashes and two
 // changes of ownership; and, of seven blobs, as many as the time allows.
 func TestModelHolds(t *testing.T) {
-	needSpin(t)
-	whole := spin(t, []string{"-DN=3"}, []string{"-DCOLLAPSE"}, []string{"-m1000000"})
-	if whole.refuted || whole.states < 1e6 {
-		t.Errorf("three blobs: refuted %v after %.0f states:\n%s", whole.refuted, whole.states, whole.text)
+	const whole, part = "three blobs, three crashes, two changes of ownership", "seven blobs, three crashes, two changes of ownership"
+	needSpin(t, whole)
+	spin(t, []string{"-DN=3"}, []string{"-DCOLLAPSE"}, []string{"-m1000000"}).holds(t, whole, "all that there are")
+	if *large == 0 {
+		evidence.Record(t, evidence.Entry{Layer: "model", What: part, Skipped: "no time was given for it (-model-minutes)"})
+		return
 	}
-	part := spin(t, []string{"-DN=7"}, []string{"-DBITSTATE"}, []string{"-m1000000", "-w27", "-Q" + strconv.Itoa(*large)})
-	if part.refuted || part.states < 1e6 {
-		t.Errorf("seven blobs: refuted %v after %.0f states:\n%s", part.refuted, part.states, part.text)
-	}
-	t.Logf("three blobs, 3 crashes: all %.0f states hold; seven blobs: %.0f of its states hold", whole.states, part.states)
+	spin(t, []string{"-DN=7"}, []string{"-DBITSTATE"}, []string{"-m1000000", "-w27", "-Q" + strconv.Itoa(*large)}).
+		holds(t, part, fmt.Sprintf("what can be searched in %d min", *large))
 }
 
 // TestModelBites: a model that refutes none of the planted faults proves nothing.
@@ -113,14 +129,18 @@ func TestModelBites(t *testing.T) {
 	if len(planted) < 7 {
 		t.Fatalf("only %d planted faults", len(planted))
 	}
-	needSpin(t)
-	for fault := range planted {
+	const what = "faults planted in the model, refuted"
+	needSpin(t, what)
+	missed := uint64(0)
+	for _, fault := range slices.Sorted(maps.Keys(planted)) {
 		t.Run(fault, func(t *testing.T) {
 			r := spin(t, []string{"-DN=3", "-D" + fault}, []string{"-DCOLLAPSE"}, []string{"-m1000000"})
 			if !r.refuted {
+				missed++
 				t.Errorf("not refuted:\n%s", r.text)
 			}
 			t.Logf("refuted after %.0f states", r.states)
 		})
 	}
+	evidence.Record(t, evidence.Entry{Layer: "model", What: what, Tried: uint64(len(planted)), Unit: "faults", Violations: missed})
 }

@@ -72,6 +72,7 @@ func TestManyCallers(t *testing.T) {
 	s := openStore(t, fs.Config{Root: root, Layout: store.Fanout}, request(2))
 	rows := manyRows(300)
 	var wg sync.WaitGroup
+	var flushing sync.Mutex // one at a time (syncer.Volume)
 	errs := make(chan error, 64)
 	for caller := range 3 {
 		wg.Go(func() {
@@ -87,7 +88,7 @@ func TestManyCallers(t *testing.T) {
 		wg.Go(func() {
 			data := []byte{byte(caller)}
 			p := pieceOf(data, 0)
-			errs <- store1(t.Context(), s, p, data)
+			errs <- store1(t.Context(), s, p, data, &flushing)
 			_, err := s.Has(t.Context(), p)
 			errs <- err
 		})
@@ -100,12 +101,17 @@ func TestManyCallers(t *testing.T) {
 }
 
 // store1 stores one piece, from a goroutine that may not end the test.
-func store1(ctx context.Context, s *fs.Store, p syncer.Piece, data []byte) error {
+func store1(ctx context.Context, s *fs.Store, p syncer.Piece, data []byte, flushing *sync.Mutex) error {
+	flush := func(v syncer.Volume, data, names []syncer.Draft) error {
+		flushing.Lock()
+		defer flushing.Unlock()
+		return v.Flush(data, names)
+	}
 	d, err := s.Create(ctx, p, int64(len(data)))
 	if err != nil {
 		return err
 	}
 	_, err = d.Write(data)
-	err = errors.Join(err, d.Seal(), d.Volume().Flush([]syncer.Draft{d}, nil))
-	return errors.Join(err, d.Publish(), d.Volume().Flush(nil, []syncer.Draft{d}))
+	err = errors.Join(err, d.Seal(), flush(d.Volume(), []syncer.Draft{d}, nil))
+	return errors.Join(err, d.Publish(), flush(d.Volume(), nil, []syncer.Draft{d}))
 }

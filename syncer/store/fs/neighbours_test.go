@@ -96,3 +96,21 @@ func TestTenancy(t *testing.T) {
 		check(t, dir.Close())
 	}
 }
+
+// Whatever the kernel says: a number of bytes that can be, or an error.
+func FuzzKernelTables(f *testing.F) {
+	for _, text := range []string{"MemTotal: 1 kB\nDirty:  12 kB\nWriteback: 0 kB\n", "\nDirty: -1 kB\nWriteback: 1 kB", "\nDirty:\nWriteback:", "1 2 3 4 5 6 7 8", "1 2 3 4 5 6 99999999999999999999"} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		if n, err := parseDirty([]byte(text)); n < 0 || err != nil && n != 0 {
+			t.Errorf("%d dirty bytes, %v", n, err)
+		}
+		if d, err := ParseDurability(text); err == nil && d.String() != text {
+			t.Errorf("%q is the durability %v", text, d)
+		}
+		if n, ok := parseWritten(text); ok && n < 0 {
+			t.Errorf("%d bytes written", n)
+		}
+	})
+}

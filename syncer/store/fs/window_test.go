@@ -8,6 +8,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/recoverd/recoverd/recovery"
+	"github.com/recoverd/recoverd/recovery/sim/evidence"
 )
 
 // anyID draws ids that share prefixes, so that every byte decides at times.
@@ -23,7 +24,7 @@ func anyID() *rapid.Generator[recovery.BlobID] {
 // Whatever the order of a listing, and however little is kept of it, the windows
 // that follow each other answer as the whole sorted listing would.
 func TestWindowsAnswerAsTheWholeListing(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
+	evidence.Property(t, "store: windows of a listing answer as the whole one would", func(t *rapid.T) {
 		listing := rapid.SliceOf(anyID()).Draw(t, "listing")
 		limit := rapid.IntRange(2, 20).Draw(t, "limit")
 		asked := rapid.SliceOfDistinct(anyID(), rapid.ID[recovery.BlobID]).Draw(t, "asked")

@@ -9,6 +9,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/recoverd/recoverd/recovery/catalog/snapshot"
+	"github.com/recoverd/recoverd/recovery/sim/evidence"
 )
 
 var short = Short{0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef}
@@ -70,7 +71,7 @@ func anyFile(t *rapid.T) File {
 }
 
 func TestNamesRoundTrip(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
+	evidence.Property(t, "planner: every snapshot's name is read back", func(t *rapid.T) {
 		f := anyFile(t)
 		if got, err := ParseFile(f.String()); got != f || err != nil {
 			t.Fatalf("%v: %+v, %v", f, got, err)
@@ -87,6 +88,9 @@ func FuzzParseFile(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text string) {
 		file, err := ParseFile(text)
+		if name, err := ParseName(text); err == nil && name.String() != text {
+			t.Fatalf("%q is the name %+v", text, name)
+		}
 		if err != nil {
 			if !errors.Is(err, ErrName) || file != (File{}) {
 				t.Fatalf("%+v, %v", file, err)

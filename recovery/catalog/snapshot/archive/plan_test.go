@@ -9,6 +9,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/recoverd/recoverd/recovery/catalog/snapshot"
+	"github.com/recoverd/recoverd/recovery/sim/evidence"
 )
 
 func TestPlan(t *testing.T) {
@@ -236,7 +237,7 @@ func reachable(list []Entry, log Range, allowed func(Entry) bool) map[uint64]boo
 
 func TestPlanAgainstModel(t *testing.T) {
 	seen := map[string]int{}
-	rapid.Check(t, func(t *rapid.T) {
+	evidence.Property(t, "planner: a way back is found where the model has one, and the reason given where not", func(t *rapid.T) {
 		list, log := anyList(t), anyLog(t)
 		target := rapid.SampledFrom([]uint64{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 14, Latest}).Draw(t, "target")
 		var before []Entry

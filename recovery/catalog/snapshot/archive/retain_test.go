@@ -9,6 +9,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/recoverd/recoverd/recovery/catalog/snapshot"
+	"github.com/recoverd/recoverd/recovery/sim/evidence"
 )
 
 // verdicts writes them down: +kept, -removed.
@@ -128,7 +129,7 @@ func TestRetainNetworks(t *testing.T) {
 
 func TestRetentionProperties(t *testing.T) {
 	removed := 0
-	rapid.Check(t, func(t *rapid.T) {
+	evidence.Property(t, "planner: retention removes nothing that is in use or the only way to the newest", func(t *rapid.T) {
 		list := anyList(t)
 		policy := Policy{
 			Fulls: rapid.IntRange(0, 3).Draw(t, "fulls"), Increments: rapid.IntRange(-1, 3).Draw(t, "increments"),

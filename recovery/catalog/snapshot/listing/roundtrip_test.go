@@ -19,6 +19,7 @@ import (
 	"github.com/recoverd/recoverd/recovery"
 	"github.com/recoverd/recoverd/recovery/catalog/snapshot"
 	"github.com/recoverd/recoverd/recovery/catalog/snapshot/listing"
+	"github.com/recoverd/recoverd/recovery/sim/evidence"
 )
 
 // write writes a catalog.
@@ -92,7 +93,7 @@ func draw(t testing.TB, rt *rapid.T) *snapshot.Reader {
 // rows.
 func TestRoundTrip(t *testing.T) {
 	full := 0
-	rapid.Check(t, func(rt *rapid.T) {
+	evidence.Property(t, "snapshots: a list that is exported and imported has the same certified blobs", func(rt *rapid.T) {
 		x := draw(t, rt)
 		want := rowsOf(t, x)
 		list := export(t, x, listing.NDJSON)
@@ -173,6 +174,9 @@ func FuzzImport(f *testing.F) {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
+		if format, err := listing.ParseFormat(text); err == nil && format.String() != text {
+			t.Fatalf("%q is the format %v", text, format)
+		}
 		r, result, err := importList(t, text, listing.Config{})
 		if err != nil {
 			return

@@ -13,6 +13,8 @@ import (
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"github.com/recoverd/recoverd/recovery/sim/evidence"
 )
 
 // drain reads all that a new cursor yields.
@@ -53,7 +55,7 @@ func newSorter(t testing.TB, cfg Config) *Sorter {
 // is asked.
 func TestSorts(t *testing.T) {
 	dir := t.TempDir()
-	rapid.Check(t, func(rt *rapid.T) {
+	evidence.Property(t, "snapshots: records come out sorted, all of them, whatever the memory", func(rt *rapid.T) {
 		size := rapid.IntRange(1, 20).Draw(rt, "record")
 		records := rapid.SliceOfN(rapid.SliceOfN(rapid.ByteRange(0, 2), size, size), 0, 200).Draw(rt, "records")
 		for _, r := range records[:len(records)/2] {

@@ -11,6 +11,7 @@ import (
 	"github.com/recoverd/recoverd/recovery"
 	"github.com/recoverd/recoverd/recovery/catalog/snapshot"
 	"github.com/recoverd/recoverd/recovery/catalog/snapshot/archive"
+	"github.com/recoverd/recoverd/recovery/sim/evidence"
 )
 
 // made makes up an entry; variants differ in their digests.
@@ -123,7 +124,7 @@ func TestChooseRefuses(t *testing.T) {
 // rival among that, and nothing else leads further.
 func TestChooseProperties(t *testing.T) {
 	chosen := 0
-	rapid.Check(t, func(t *rapid.T) {
+	evidence.Property(t, "planner: what is fetched from peers has no rival, and nothing leads further", func(t *rapid.T) {
 		var pool []archive.Entry
 		for _, p := range []uint64{10, 20, 30} {
 			for variant := range byte(2) {

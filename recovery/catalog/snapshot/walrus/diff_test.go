@@ -14,6 +14,7 @@ import (
 
 	"github.com/recoverd/recoverd/recovery/catalog/snapshot/walrus"
 	"github.com/recoverd/recoverd/recovery/catalog/snapshot/walrus/walrustest"
+	"github.com/recoverd/recoverd/recovery/sim/evidence"
 )
 
 // changes lists what Diff visits, as "section key +-~".
@@ -99,7 +100,7 @@ func draw(t *rapid.T) (a, b walrustest.Snapshot) {
 }
 
 func TestDiff(t *testing.T) {
-	rapid.Check(t, func(rt *rapid.T) {
+	evidence.Property(t, "snapshots: differences of Walrus' snapshots are the model's", func(rt *rapid.T) {
 		a, b := draw(rt)
 		for _, l := range []walrus.Layout{walrus.A, walrus.B} {
 			got, err := changes(t, a.Encode(l), b.Encode(l))
