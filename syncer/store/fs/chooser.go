@@ -90,9 +90,12 @@ const (
 	quickMax = 50 * time.Millisecond
 	// Between two tries lie tryMin to tryMax, and tryShare times what the last one
 	// cost.
-	tryMin   = 5 * time.Second
-	tryMax   = 5 * time.Minute
-	tryShare = 50
+	tryMin = 5 * time.Second
+	// tryOpened is when syncfs is tried after a long opening flush, which may have been
+	// the end of what others wrote.
+	tryOpened = 250 * time.Millisecond
+	tryMax    = 5 * time.Minute
+	tryShare  = 50
 	// What of others' pages is taken for harmless, in bytes, before it was seen: they
 	// may well be on another volume. On the system's it is never more than
 	// harmlessMost.
@@ -120,10 +123,11 @@ func newChooser(setting Durability, deaf bool, of tenancy) chooser {
 // opened notes what the opening flush took, which is a syncfs: others' pages on a
 // shared volume show there first.
 func (c *chooser) opened(now, took time.Duration) {
+	c.tryAt = now + tryMin
 	if took >= stretchMin {
 		c.settled, c.because = Fdatasync, byOpening
+		c.tryAt = now + tryOpened
 	}
-	c.tryAt = now + tryMin
 }
 
 // next chooses the way of one flush: Syncfs or Fdatasync.
