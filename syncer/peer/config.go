@@ -41,8 +41,8 @@ type Config struct {
 	// LiarMemory is how long a peer that sent wrong bytes for an id is asked
 	// last for that id; default 10 min.
 	LiarMemory time.Duration
-	// BufferSize is the size of a copy buffer, one for each transfer under way,
-	// in bytes; default 64 KiB.
+	// BufferSize is the size of a copy buffer in bytes, one for each transfer under way
+	// of a piece that is as large; those of smaller ones have 64 KiB. Default 256 KiB.
 	BufferSize int
 }
 
@@ -55,7 +55,7 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.HedgePercent, 5)
 	setDefault(&c.ProbeTimeout, 3*time.Second)
 	setDefault(&c.LiarMemory, 10*time.Minute)
-	setDefault(&c.BufferSize, 64<<10)
+	setDefault(&c.BufferSize, 256<<10)
 	return c
 }
 

@@ -17,7 +17,7 @@ type Pool struct {
 	cfg      Config
 	board    *board
 	throttle throttle
-	buffers  sync.Pool // of *[]byte, cfg.BufferSize long
+	buffers  buffers
 
 	stop      context.CancelFunc
 	stopped   <-chan struct{}
@@ -42,10 +42,7 @@ func New(cfg Config, peers ...Peer) (*Pool, error) {
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	p := &Pool{cfg: cfg, board: newBoard(cfg, peers), stop: stop, stopped: ctx.Done()}
-	p.buffers.New = func() any {
-		buf := make([]byte, cfg.BufferSize)
-		return &buf
-	}
+	p.buffers.init(cfg.BufferSize)
 	for _, m := range p.board.members {
 		p.keepers.Go(func() { p.keep(ctx, m) })
 	}
@@ -62,9 +59,10 @@ func New(cfg Config, peers ...Peer) (*Pool, error) {
 // *syncer.FetchError, but for a deadline: it is the last answer, after those
 // that peers gave before it.
 func (p *Pool) Fetch(ctx context.Context, piece syncer.Piece, sink syncer.Sink) (string, error) {
-	buf := p.buffers.Get().(*[]byte)
-	defer p.buffers.Put(buf)
-	f := fetch{pool: p, piece: piece, size: SizeOf(piece), sink: sink, buf: *buf}
+	size := SizeOf(piece)
+	buf, giveBack := p.buffers.take(size)
+	defer giveBack.Put(buf)
+	f := fetch{pool: p, piece: piece, size: size, sink: sink, buf: *buf}
 	m, err := f.run(ctx)
 	var name string
 	if m != nil {
