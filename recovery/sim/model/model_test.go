@@ -102,11 +102,17 @@ func (r result) holds(t *testing.T, what, detail string) {
 	evidence.Record(t, e)
 }
 
-// TestModelHolds searches every state with three blobs, three crashes and two
-// changes of ownership; and, of seven blobs, as many as the time allows.
+// TestModelHolds searches every state with three crashes and two changes of ownership
+// of three blobs, and of seven of which one at a time is unsettled; and, of seven that
+// may all be, as many as the time allows.
 func TestModelHolds(t *testing.T) {
-	const whole, part = "three blobs, three crashes, two changes of ownership", "seven blobs, three crashes, two changes of ownership"
+	const (
+		whole = "three blobs, three crashes, two changes of ownership"
+		seven = "seven blobs, one of them unsettled at a time, three crashes, two changes of ownership"
+		part  = "seven blobs, all of them unsettled perhaps, three crashes, two changes of ownership"
+	)
 	needSpin(t, whole)
+	spin(t, []string{"-DN=7", "-DUNSETTLED=1", "-DSLOTS=1"}, []string{"-DCOLLAPSE"}, []string{"-m1000000"}).holds(t, seven, "all that there are")
 	spin(t, []string{"-DN=3"}, []string{"-DCOLLAPSE"}, []string{"-m1000000"}).holds(t, whole, "all that there are")
 	if *large == 0 {
 		evidence.Record(t, evidence.Entry{Layer: "model", What: part, Skipped: "no time was given for it (-model-minutes)"})

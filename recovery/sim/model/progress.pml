@@ -3,7 +3,8 @@
  *
  * One process takes one step at a time, in any order that the rules allow; after
  * every step the claims are checked, those in memory and those that a restart
- * would find. N blobs are looked at in order, SLOTS of them at once. The network
+ * would find. N blobs are looked at in order, SLOTS of them at once, while fewer than
+ * UNSETTLED are listed. The network
  * has two ownerships, A and B (fence), which alternate up to MOVES times; what the
  * node has stored for one is gone once a run of the other has begun. There are up
  * to CRASHES crashes, each a kill (the page cache stays) or a power cut, one of
@@ -23,10 +24,15 @@
 #ifndef SLOTS
 #define SLOTS 2
 #endif
+#ifndef UNSETTLED
+#define UNSETTLED N
+#endif
 
 #define BIT(i)   (1 << (i))
 #define BELOW(n) ((1 << (n)) - 1)
 #define IN(set, i) (((set) >> (i)) & 1)
+
+#define COUNT(set) (IN(set, 0) + IN(set, 1) + IN(set, 2) + IN(set, 3) + IN(set, 4) + IN(set, 5) + IN(set, 6))
 
 #define LISTED (stored | cached) /* what a listing of the store shows */
 
@@ -182,7 +188,7 @@ active proctype worker() {
 		fi;
 		check() }
 
-	:: atomic { up && begun && scan < N && (slots < SLOTS || IN(LISTED, scan)) -> /* look at the next id */
+	:: atomic { up && begun && scan < N && (IN(LISTED, scan) || slots < SLOTS && COUNT(list) < UNSETTLED) -> /* look at the next id */
 		if
 		:: IN(LISTED, scan)
 		:: else -> list = list | BIT(scan); flying = flying | BIT(scan); slots++
