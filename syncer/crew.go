@@ -2,7 +2,7 @@ package syncer
 
 import "sync"
 
-// crew is the goroutines that fly. One that has landed waits for the next flight:
+// crew is the goroutines that fly. One that has handed in waits for the next flight:
 // beginning anew for each would cost more than a small blob's share of everything
 // else, for a new goroutine's stack has to grow first. There are as many as ever flew
 // at once, until close.

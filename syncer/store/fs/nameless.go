@@ -36,7 +36,7 @@ func (n *nameless) look(dir *os.File) error {
 	}
 	able := fs.Type == unix.XFS_SUPER_MAGIC || fs.Type == unix.TMPFS_MAGIC ||
 		fs.Type == unix.EXT4_SUPER_MAGIC && hasJournal(st.Dev)
-	_, err = os.Stat("/proc/self/fd") // links are made through it
+	_, err = os.Stat("/proc/self/fd") // links may have to be made through it
 	n.refused.Store(!able || err != nil)
 	return nil
 }
